@@ -1,0 +1,67 @@
+"""The errors a user can meet, each with the exit code of the command line.
+
+Every message is one line that names the thing, says what was expected and
+what to do. A programming error of ours is not among them: it keeps its
+traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class LtError(Exception):
+    """Base of all errors that the command line prints as one line."""
+
+    exit_code = 1
+
+
+class ConfigError(LtError, ValueError):
+    """An argument, parameter or name that cannot be used."""
+
+    exit_code = 2
+
+
+class BusyError(LtError):
+    """Another process holds the run."""
+
+    exit_code = 3
+
+
+class DataError(LtError, ValueError):
+    """Data that is missing, damaged or not what it says it is."""
+
+    exit_code = 4
+
+
+class CheckpointError(LtError):
+    """A checkpoint that cannot be resumed without changing a number."""
+
+    exit_code = 5
+
+
+class StoreError(LtError, OSError):
+    """A store that cannot be read or written."""
+
+    exit_code = 6
+
+
+class TrainingError(LtError):
+    """Training that cannot go on, such as a loss that is no longer finite."""
+
+    exit_code = 1
+
+
+class Unfinished(LtError):
+    """Work stopped at a checkpoint on purpose; calling again goes on."""
+
+    exit_code = 75
+
+
+def unknown(kind: str, name: object, options: Iterable[str]) -> ConfigError:
+    """The error for a name that is not among ``options``, with the nearest one."""
+    options = [str(option) for option in options]
+    close = difflib.get_close_matches(str(name), options, n=1, cutoff=0.5)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return ConfigError(f"unknown {kind} {name!r}{hint} Known: {', '.join(options)}")

@@ -1,0 +1,157 @@
+"""What every loss shares: checks, reduction, state that several ranks agree on.
+
+A loss implements :meth:`LongTailLoss.per_sample`; everything here is applied
+around it once, so that a new loss holds only its own mathematics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from lt_core.errors import ConfigError
+
+REDUCTIONS = ("mean", "weighted_mean", "sum", "none")
+
+
+class LongTailLoss(nn.Module):
+    r"""Base class of all losses.
+
+    Parameters
+    ----------
+    class_counts : sequence of int, shape ``(C,)``
+        Training images per class, each at least 1, ``C >= 2``.
+    reduction : str
+        ``"mean"`` divides the sum by the batch size, ``"weighted_mean"`` by the
+        sum of the sample weights, ``"sum"`` by nothing; ``"none"`` keeps ``(N,)``.
+
+    Subclasses implement ``per_sample(logits, target) -> (loss, weight)`` with
+    float32 or float64 logits ``(N, C)``, ``loss`` ``(N,)`` already multiplied by
+    its weight, and ``weight`` ``(N,)`` or ``None`` (all ones).
+
+    Raises :class:`~lt_core.errors.ConfigError`, a ``ValueError``, that names the
+    argument, what was expected and what was received.
+    """
+
+    #: True when the loss expects cosines in [-1, 1], from ``classifier="cosine"``.
+    takes_cosines = False
+    #: A loss that draws random numbers owns a generator; the others have none.
+    generator: torch.Generator | None = None
+
+    def __init__(self, class_counts: Sequence[int], reduction: str = "mean"):
+        super().__init__()
+        counts = torch.as_tensor(class_counts)
+        if counts.ndim != 1 or counts.numel() < 2:
+            raise ConfigError(
+                "class_counts: expected one count for each of at least 2 classes, "
+                f"got shape {tuple(counts.shape)}"
+            )
+        if counts.is_floating_point() and not torch.equal(counts, counts.round()):
+            raise ConfigError("class_counts: expected whole numbers of images")
+        if int(counts.min()) < 1:
+            empty = int((counts < 1).nonzero()[0])
+            raise ConfigError(
+                f"class_counts: class {empty} has {int(counts[empty])} images, expected at "
+                "least 1; leave the class out or lower the imbalance factor"
+            )
+        if reduction not in REDUCTIONS:
+            raise ConfigError(f"reduction: expected one of {REDUCTIONS}, got {reduction!r}")
+        self.num_classes = counts.numel()
+        self.reduction = reduction
+        self.register_buffer("class_counts", counts.to(torch.int64), persistent=False)
+
+    def set_epoch(self, epoch: int, epochs: int) -> None:
+        """Tell the loss that epoch ``epoch`` (from 0) of ``epochs`` begins.
+
+        Called once an epoch, outside any captured graph. State that follows the
+        epoch must live in buffers that are changed in place.
+        """
+
+    def per_sample(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
+        raise NotImplementedError(f"{type(self).__name__} must implement per_sample")
+
+    def forward(self, logits: Tensor, target: Tensor, **draws: Tensor | None) -> Tensor:
+        logits = self.checked(logits, target)
+        loss, weight = self.per_sample(logits, target, **draws)
+        return reduce(loss, weight, self.reduction)
+
+    @property
+    def updates_state(self) -> bool:
+        """State moves in training only: neither in ``eval()`` nor under ``no_grad()``."""
+        return self.training and torch.is_grad_enabled()
+
+    def checked(self, logits: Tensor, target: Tensor) -> Tensor:
+        """``logits`` in at least float32, after everything that can be checked cheaply.
+
+        Shapes and types are checked always. Label range and finiteness need a look
+        at the values: on a CPU that costs nothing, on a GPU it would stall the
+        stream, so there the data loader and the training loop look instead.
+        """
+        if logits.ndim != 2 or logits.shape[1] != self.num_classes:
+            raise ConfigError(
+                f"logits: expected shape (N, {self.num_classes}) for {self.num_classes} class "
+                f"counts, got {tuple(logits.shape)}"
+            )
+        if not logits.is_floating_point():
+            raise ConfigError(f"logits: expected floating point, got {logits.dtype}")
+        if target.ndim != 1 or target.shape[0] != logits.shape[0]:
+            raise ConfigError(
+                f"target: expected shape ({logits.shape[0]},) to match the logits, "
+                f"got {tuple(target.shape)}"
+            )
+        if target.dtype != torch.int64:
+            raise ConfigError(f"target: expected class indices as int64, got {target.dtype}")
+        if logits.dtype in (torch.float16, torch.bfloat16):
+            logits = logits.float()
+        if logits.device.type == "cpu" and not torch.compiler.is_compiling() and target.numel():
+            check_values(logits, target, self.num_classes)
+        return logits
+
+    def extra_repr(self) -> str:
+        return f"classes={self.num_classes}, reduction={self.reduction!r}"
+
+
+def check_values(logits: Tensor, target: Tensor, num_classes: int) -> None:
+    """Refuse labels out of range and non-finite logits, on a CPU.
+
+    ``torch._assert_async`` looks without a host read, so the hot path stays free
+    of synchronising operations; the message is worked out only after a failure.
+    """
+    in_range = ((target >= 0) & (target < num_classes)).all()
+    # A sum is finite exactly when every term is (float64 cannot overflow here).
+    finite = logits.detach().sum(dtype=torch.float64).isfinite()
+    try:
+        torch._assert_async(in_range & finite)
+    except RuntimeError:
+        if not in_range:
+            worst = target[(target < 0) | (target >= num_classes)][0].item()
+            raise ConfigError(
+                f"target: expected class indices from 0 to {num_classes - 1}, got {worst}"
+            ) from None
+        row = (~logits.isfinite().all(dim=1)).nonzero()[0].item()
+        raise ConfigError(
+            f"logits: row {row} is not finite; training has diverged or the input is damaged"
+        ) from None
+
+
+def reduce(loss: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
+    """Reduce ``(N,)`` losses; an empty batch gives 0."""
+    if reduction == "none":
+        return loss
+    total = loss.sum()
+    if reduction == "sum":
+        return total
+    if reduction == "weighted_mean" and weight is not None:
+        return total / weight.sum().clamp_min(torch.finfo(loss.dtype).tiny)
+    return total / max(loss.shape[0], 1)
+
+
+def all_reduced(tensor: Tensor) -> Tensor:
+    """``tensor`` summed over the ranks of ``torch.distributed``, when there are any."""
+    if dist.is_available() and dist.is_initialized():
+        tensor = tensor.clone()
+        dist.all_reduce(tensor)
+    return tensor

@@ -1,0 +1,228 @@
+"""What a run is: its configuration, and the key made from it.
+
+The key is a hash of everything that changes the numbers, and of nothing else, so
+that the same experiment has the same key on every machine and in every version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+from lt_core import data, losses, models
+from lt_core.errors import ConfigError, unknown
+from lt_core.models.classifiers import CLASSIFIERS
+from lt_core.training import recipes
+
+PRECISIONS = ("float32", "bfloat16")
+
+#: A field that has this value trains as if the field did not exist, and stays out
+#: of the key. A field added later names its neutral value here, so that runs made
+#: before it was added keep their keys. Changing a default never changes old keys,
+#: because a run stores and hashes the values themselves.
+NEUTRAL = {
+    "holdout": 0,
+    "classifier": "linear",
+    "recipe.nesterov": False,
+    "recipe.drop_last": False,
+    "recipe.crop_padding": 0,
+    "recipe.flip": False,
+    "recipe.autoaugment": None,
+    "recipe.cutout": 0,
+    "recipe.mixup_alpha": 0.0,
+    "params.reduction": "mean",
+}
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """One training run. ``None`` stands for the data set's default.
+
+    ``params`` are parameters of the loss, plus ``reduction``; ``overrides`` replace
+    fields of the recipe. Strings are converted to the declared type, so that ``1``,
+    ``1.0`` and ``"1"`` are one configuration with one key.
+
+    Raises :class:`~lt_core.errors.ConfigError` for an unknown name, with the nearest
+    one, and for a value out of range.
+    """
+
+    dataset: str
+    method: str
+    imbalance_factor: float = 1.0
+    params: Mapping = field(default_factory=dict)
+    model: str | None = None
+    classifier: str | None = None
+    recipe: str | None = None
+    overrides: Mapping = field(default_factory=dict)
+    epochs: int | None = None
+    precision: str = "float32"
+    seed: int = 0
+    subset_seed: int = 0
+    holdout: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value in self._resolved().items():
+            object.__setattr__(self, name, value)
+
+    def _resolved(self) -> dict:
+        if self.dataset not in data.names():
+            raise unknown("data set", self.dataset, data.names())
+        if self.method not in losses.names():
+            raise unknown("method", self.method, losses.names())
+        info = data.info(self.dataset)
+        model = info.model if self.model is None else self.model
+        if model not in models.names():
+            raise unknown("model", model, models.names())
+        if self.precision not in PRECISIONS:
+            raise unknown("precision", self.precision, PRECISIONS)
+        takes_cosines = losses.takes_cosines(self.method)
+        classifier = self.classifier or ("cosine" if takes_cosines else "linear")
+        if classifier not in CLASSIFIERS:
+            raise unknown("classifier", classifier, CLASSIFIERS)
+        if takes_cosines and classifier != "cosine":
+            raise ConfigError(f"classifier: {self.method} takes cosines, expected 'cosine'")
+        name = info.recipe if self.recipe is None else self.recipe
+        declared = recipes.get(name).numbers()
+        overrides = {}
+        for key, value in self.overrides.items():
+            if key not in declared:
+                raise unknown(f"field of recipe {name}:", key, declared)
+            value = converted(key, value, declared[key])
+            if value != declared[key]:
+                overrides[key] = value
+        recipe = recipes.get(name, overrides)
+        epochs = recipe.epochs if self.epochs is None else self.epochs
+        return {
+            "imbalance_factor": in_range("imbalance_factor", self.imbalance_factor, 1.0, 1e6),
+            "params": self._params(),
+            "model": model,
+            "classifier": classifier,
+            "recipe": name,
+            "overrides": overrides,
+            "epochs": in_range("epochs", epochs, 1, 100_000),
+            "seed": in_range("seed", self.seed, 0, 2**31 - 1),
+            "subset_seed": in_range("subset_seed", self.subset_seed, 0, 2**31 - 1),
+            "holdout": in_range("holdout", self.holdout, 0, 10**6),
+        }
+
+    def _params(self) -> dict:
+        declared = {"reduction": "mean", **losses.defaults(self.method)}
+        for key in self.params:
+            if key not in declared:
+                raise unknown(f"parameter of {self.method}:", key, declared)
+        params = {
+            key: converted(key, self.params.get(key, default), default)
+            for key, default in declared.items()
+        }
+        # The loss itself knows its ranges: let it refuse before any data is read.
+        losses.create(self.method, [2, 1], **params)
+        return params
+
+    @property
+    def key(self) -> str:
+        """Sixteen hexadecimal digits that name the run."""
+        return key_of(self.to_dict())
+
+    @property
+    def variant(self) -> str:
+        """The parameters that differ from the method's defaults, ``"a=1,b=2"``."""
+        defaults = {"reduction": "mean", **losses.defaults(self.method)}
+        return ",".join(
+            f"{name}={_text(value)}"
+            for name, value in sorted(self.params.items())
+            if value != defaults[name]
+        )
+
+    def resolved_recipe(self) -> recipes.Recipe:
+        return recipes.get(self.recipe, self.overrides)
+
+    def to_dict(self) -> dict:
+        """Plain values, complete: what is stored beside a run's results."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        del values["overrides"]
+        values["params"] = dict(self.params)
+        values["recipe"] = {"name": self.recipe, **self.resolved_recipe().numbers()}
+        return json.loads(json.dumps(values))
+
+    @classmethod
+    def from_dict(cls, values: Mapping) -> RunConfig:
+        """Inverse of :meth:`to_dict`; also takes the arguments of the constructor."""
+        values = dict(values)
+        known = {entry.name for entry in fields(cls)}
+        for name in values:
+            if name not in known:
+                raise unknown("configuration field", name, known)
+        if isinstance(values.get("recipe"), Mapping):
+            recipe = dict(values["recipe"])
+            values["recipe"] = recipe.pop("name")
+            values["overrides"] = recipe
+        return cls(**values)
+
+
+def key_of(config: Mapping) -> str:
+    """The key of a configuration given as :meth:`RunConfig.to_dict` gives it."""
+    material = {}
+    for name, value in config.items():
+        nested = value if isinstance(value, Mapping) else {None: value}
+        for inner, entry in nested.items():
+            path = name if inner is None else f"{name}.{inner}"
+            if path != "recipe.name" and not (path in NEUTRAL and entry == NEUTRAL[path]):
+                material[path] = entry
+    text = json.dumps(material, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def converted(name: str, value: object, like: object) -> object:
+    """``value`` as the type of the declared default ``like``, or a ConfigError.
+
+    A default of ``None`` says nothing of the type: the value's owner checks it.
+    """
+    if isinstance(value, str) and not isinstance(like, str):
+        value = _parsed(name, value, like)
+    if like is None:
+        return value
+    if isinstance(like, tuple):
+        return tuple(value)
+    if isinstance(like, bool) or isinstance(value, bool):
+        if isinstance(like, bool) and (isinstance(value, bool) or value in (0, 1)):
+            return bool(value)
+    elif isinstance(like, str):
+        if isinstance(value, str):
+            return value
+    elif isinstance(value, int | float) and math.isfinite(value):
+        if isinstance(like, float):
+            return float(value)
+        if value == int(value):
+            return int(value)
+    raise ConfigError(f"{name}: expected {_kind(like)}, got {value!r}")
+
+
+def _parsed(name: str, text: str, like: object) -> object:
+    try:
+        return json.loads({"True": "true", "False": "false", "None": "null"}.get(text, text))
+    except ValueError:
+        if like is None:
+            return text
+        raise ConfigError(f"{name}: expected {_kind(like)}, got {text!r}") from None
+
+
+def _kind(like: object) -> str:
+    if like is None:
+        return "a value or None"
+    kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "a name"}
+    return kinds.get(type(like), f"a value like {like!r}")
+
+
+def in_range(name: str, value: object, low: float, high: float) -> float:
+    """``value`` as the type of ``low``, refused outside ``[low, high]``."""
+    value = converted(name, value, low)
+    if not low <= value <= high:
+        raise ConfigError(f"{name}: expected {low:g} to {high:g}, got {value:g}")
+    return value
+
+
+def _text(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

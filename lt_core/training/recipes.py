@@ -1,0 +1,174 @@
+"""Training recipes, each value in one place with where it comes from.
+
+A recipe is everything that training needs besides the data, the network and the
+loss. It is named after its source. Shorter runs scale its warm-up and milestones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+
+from lt_core.errors import ConfigError, unknown
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Stochastic gradient descent, its schedule, and the augmentation.
+
+    ``schedule="step"`` multiplies the learning rate by ``factors[i]`` after epoch
+    ``milestones[i]``; ``"cosine"`` lets it fall to zero in the last epoch. Either
+    begins with ``warmup_epochs`` epochs of linear warm-up. Epochs count from 1 here,
+    as in the papers.
+    """
+
+    name: str
+    source: str
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    momentum: float = 0.9
+    nesterov: bool = False
+    schedule: str = "step"
+    warmup_epochs: int = 0
+    milestones: tuple[int, ...] = ()
+    factors: tuple[float, ...] = ()
+    drop_last: bool = False
+    crop_padding: int = 0
+    flip: bool = False
+    autoaugment: str | None = None
+    cutout: int = 0
+    mixup_alpha: float = 0.0
+
+    def learning_rates(self, epochs: int) -> list[float]:
+        """The learning rate of each of ``epochs`` epochs, the schedule scaled to fit."""
+        scale = epochs / self.epochs
+        warmup = round(self.warmup_epochs * scale)
+        if self.schedule == "cosine":
+            return [self._cosine(epoch, epochs, warmup) for epoch in range(1, epochs + 1)]
+        rates = []
+        for epoch in range(1, epochs + 1):
+            rate = self.learning_rate
+            if epoch <= warmup:
+                rate *= epoch / warmup
+            for milestone, factor in zip(self.milestones, self.factors, strict=True):
+                if epoch > round(milestone * scale):
+                    rate = self.learning_rate * factor
+            rates.append(rate)
+        return rates
+
+    def _cosine(self, epoch: int, epochs: int, warmup: int) -> float:
+        if epoch <= warmup:
+            return self.learning_rate * epoch / warmup
+        # The peak belongs to the last warm-up epoch, zero to the last epoch.
+        start = max(warmup, 1)
+        fraction = (epoch - start) / max(epochs - start, 1)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * fraction))
+
+    def numbers(self) -> dict:
+        """Every field that changes the numbers: all but the name and the source."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        del values["name"], values["source"]
+        return values
+
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(
+            name="ldam_drw",
+            source="Cao et al. 2019, arXiv:1906.07413, cifar_train.py of kaidic/LDAM-DRW",
+            epochs=200,
+            batch_size=128,
+            learning_rate=0.1,
+            weight_decay=2e-4,
+            warmup_epochs=5,  # lr * epoch / 5
+            milestones=(160, 180),
+            factors=(0.01, 0.0001),
+            crop_padding=4,
+            flip=True,
+        ),
+        Recipe(
+            name="gala",
+            source="arXiv:2403.09036, configuration of lt-project: lr .05, .1, then cosine to 0",
+            epochs=200,
+            batch_size=64,
+            learning_rate=0.1,  # the file says .05, the schedule doubles it after warm-up
+            weight_decay=5e-4,
+            schedule="cosine",
+            warmup_epochs=2,
+            drop_last=True,
+            crop_padding=4,
+            flip=True,
+            autoaugment="cifar10",  # for CIFAR-100 too, as published
+            cutout=16,
+        ),
+        Recipe(
+            name="gcl",
+            source="Li et al. 2022, cifar_train_backbone.py of Keke921/GCLLoss, first stage",
+            epochs=200,
+            batch_size=64,
+            learning_rate=0.1,
+            weight_decay=2e-4,
+            warmup_epochs=5,
+            milestones=(160, 180),
+            factors=(0.1, 0.01),
+            crop_padding=4,
+            flip=True,
+            mixup_alpha=1.0,
+        ),
+        Recipe(
+            name="digits",
+            source="ours: short enough for a laptop, fixed before any loss was compared",
+            epochs=30,
+            batch_size=32,
+            learning_rate=0.1,
+            weight_decay=5e-4,
+            schedule="cosine",
+            warmup_epochs=2,
+            crop_padding=1,
+        ),
+    )
+}
+
+
+def get(name: str, overrides: Mapping | None = None) -> Recipe:
+    """The recipe ``name``, with some of its fields replaced."""
+    if name not in RECIPES:
+        raise unknown("recipe", name, RECIPES)
+    recipe = RECIPES[name]
+    known = recipe.numbers()
+    for field in overrides or {}:
+        if field not in known:
+            raise unknown(f"field of recipe {name}:", field, known)
+    return _checked(replace(recipe, **(overrides or {})))
+
+
+def _checked(recipe: Recipe) -> Recipe:
+    ranges = {
+        "batch_size": (1, 65536),
+        "learning_rate": (0, 100),
+        "weight_decay": (0, 1),
+        "momentum": (0, 0.9999),
+        "crop_padding": (0, 64),
+        "cutout": (0, 256),
+        "mixup_alpha": (0, 100),
+    }
+    for field, (low, high) in ranges.items():
+        value = getattr(recipe, field)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ConfigError(f"{field}: expected a number, got {value!r}")
+        if not low <= value <= high:  # also refuses nan
+            raise ConfigError(f"{field}: expected {low} to {high}, got {value}")
+    if recipe.learning_rate == 0:
+        raise ConfigError("learning_rate: expected more than 0, got 0")
+    if recipe.schedule not in ("step", "cosine"):
+        raise unknown("schedule", recipe.schedule, ("step", "cosine"))
+    if len(recipe.milestones) != len(recipe.factors):
+        raise ConfigError(
+            f"milestones and factors: expected the same number of values, got "
+            f"{len(recipe.milestones)} and {len(recipe.factors)}"
+        )
+    return recipe
