@@ -1,0 +1,71 @@
+"""Losses for long-tailed classification, by name.
+
+>>> import torch
+>>> from lt_core import losses
+>>> loss = losses.create("softmax", class_counts=[500, 50, 5])
+>>> float(loss(torch.zeros(2, 3), torch.tensor([0, 2])))  # doctest: +ELLIPSIS
+1.0986...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lt_core.errors import ConfigError, unknown
+from lt_core.losses import parameters
+from lt_core.losses.base import LongTailLoss
+from lt_core.losses.softmax import Softmax
+
+__all__ = ["LongTailLoss", "converted", "create", "defaults", "names", "register"]
+
+#: One line registers a loss; the order is that of the tables.
+_METHODS: dict[str, type[LongTailLoss]] = {
+    "softmax": Softmax,
+}
+
+
+def names() -> tuple[str, ...]:
+    """All methods, in the order of the tables."""
+    return tuple(_METHODS)
+
+
+def register(name: str, loss_class: type[LongTailLoss]) -> type[LongTailLoss]:
+    """Add a loss of your own; from then on every table and command knows it."""
+    if _METHODS.get(name, loss_class) is not loss_class:
+        raise ConfigError(f"loss {name!r} is taken by {_METHODS[name].__name__}; choose a new name")
+    _METHODS[name] = loss_class
+    return loss_class
+
+
+def loss_class(name: str) -> type[LongTailLoss]:
+    """The class behind a method's name."""
+    if name not in _METHODS:
+        raise unknown("loss", name, names())
+    return _METHODS[name]
+
+
+def defaults(name: str) -> dict[str, Any]:
+    """The parameters of a method and their defaults."""
+    return {key: default for key, (_, default) in parameters.declared(loss_class(name)).items()}
+
+
+def converted(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """``params`` in the types that the method declares: ``"1"`` and ``1`` become ``1.0``."""
+    return parameters.converted(name, loss_class(name), params)
+
+
+def create(
+    name: str, class_counts: Sequence[int], reduction: str = "mean", **params: Any
+) -> LongTailLoss:
+    """A loss for ``class_counts`` training images per class.
+
+    ``reduction``: ``"mean"`` divides by the batch size, ``"weighted_mean"`` by the sum
+    of the sample weights, ``"sum"`` by nothing, ``"none"`` keeps ``(N,)``.
+    ``params``: see :func:`defaults`; ranges are in the class's docstring.
+
+    Raises :class:`~lt_core.errors.ConfigError` for an unknown name or parameter (with
+    the nearest known one), a wrong type or a value out of range.
+    """
+    params = converted(name, params)
+    return loss_class(name)(class_counts, reduction, **params)
