@@ -1,0 +1,106 @@
+"""The object that every data set is loaded into."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lt_core.errors import DataError
+
+
+@dataclass
+class Dataset:
+    """Images and labels of one split.
+
+    ``images`` uint8 ``(N, C, H, W)``, or a lazy source of the same shape that
+    decodes on indexing; ``targets`` int64 ``(N,)`` in ``[0, num_classes)``;
+    ``class_counts`` images a class, by class; ``indices`` the rows chosen in
+    the source, whose files are ``files``; ``label_map`` the class that each
+    label of the source became, or None where they agree; ``overlap`` the
+    number of test images that are also training images, or None where the
+    two were not compared (:func:`lt_core.data.load_train_test` does).
+    """
+
+    name: str
+    split: str
+    images: torch.Tensor
+    targets: torch.Tensor
+    class_names: tuple[str, ...]
+    indices: np.ndarray
+    imbalance_factor: float = 1
+    subset_seed: int = 0
+    holdout: int = 0
+    files: tuple[Path, ...] = ()
+    label_map: tuple[int, ...] | None = None
+    overlap: int | None = field(default=None, compare=False)
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    @cached_property
+    def class_counts(self) -> list[int]:
+        return torch.bincount(self.targets, minlength=self.num_classes).tolist()
+
+    @property
+    def is_lazy(self) -> bool:
+        """Whether images are decoded on indexing instead of held in memory."""
+        return not isinstance(self.images, torch.Tensor)
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @cached_property
+    def image_digests(self) -> list[bytes]:
+        """SHA-256 of each image's pixels in (C, H, W) order; of its path for a lazy source."""
+        if self.is_lazy:
+            contents = (path.encode() for path in self.images.paths)
+        else:
+            contents = (memoryview(image) for image in self.images.contiguous().numpy())
+        return [hashlib.sha256(content).digest() for content in contents]
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the set of (label, image) pairs: the order of the rows does not matter."""
+        pairs = zip(self.targets.tolist(), self.image_digests, strict=True)
+        pieces = sorted(label.to_bytes(8, "little") + digest for label, digest in pairs)
+        return hashlib.sha256(b"".join(pieces)).hexdigest()
+
+    def validate(self) -> Dataset:
+        """Check shapes, types and the range of labels; raise DataError or return self.
+
+        Losses on a GPU do not look at labels, so this is where they are
+        checked: every data set passes here once.
+        """
+        where = f"{self.name} {self.split}"
+        if self.targets.dtype != torch.int64 or self.targets.dim() != 1:
+            raise DataError(
+                f"{where}: targets must be int64 (N,), "
+                f"got {self.targets.dtype} {tuple(self.targets.shape)}"
+            )
+        if len(self.images) != len(self.targets):
+            raise DataError(f"{where}: {len(self.images)} images but {len(self.targets)} labels")
+        if not self.is_lazy and (self.images.dtype != torch.uint8 or self.images.dim() != 4):
+            raise DataError(
+                f"{where}: images must be uint8 (N, C, H, W), "
+                f"got {self.images.dtype} {tuple(self.images.shape)}"
+            )
+        wrong = torch.nonzero((self.targets < 0) | (self.targets >= self.num_classes))
+        if len(wrong):
+            row = int(wrong[0])
+            raise DataError(
+                f"{where}: {len(wrong)} labels outside [0, {self.num_classes}), "
+                f"first {int(self.targets[row])} in row {row}"
+            )
+        if 0 in self.class_counts:
+            missing = [self.class_names[c] for c, n in enumerate(self.class_counts) if n == 0]
+            raise DataError(
+                f"{where}: {len(missing)} of {self.num_classes} classes have no image, "
+                f"first {missing[0]!r}"
+            )
+        return self

@@ -1,0 +1,105 @@
+"""The exponential profile of a long tail, and the images that fill it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from numbers import Integral, Real
+
+import numpy as np
+
+from lt_core.errors import ConfigError, DataError
+
+
+def class_counts(num_classes: int, head_count: int, imbalance_factor: float) -> list[int]:
+    r"""Training images a class, head first.
+
+    .. math:: n_c = \lfloor n_0 \, F^{-c / (C - 1)} \rfloor, \qquad c = 0, \dots, C - 1
+
+    with ``C = num_classes >= 2``, ``n_0 = head_count`` images and
+    ``F = imbalance_factor >= 1``, the ratio of head to tail before rounding.
+
+    >>> class_counts(10, 5000, 100)
+    [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
+
+    Raises ConfigError for an argument out of range, and for a factor that
+    leaves a class without an image.
+    Source: Cui et al. 2019, arXiv:1901.05555; as cut by LDAM-DRW.
+    """
+    whole_number("num_classes", num_classes, at_least=2)
+    whole_number("head_count", head_count, at_least=1)
+    check_factor(imbalance_factor)
+    counts = [
+        int(head_count * imbalance_factor ** (-c / (num_classes - 1))) for c in range(num_classes)
+    ]
+    if counts[-1] == 0:
+        raise ConfigError(
+            f"imbalance_factor {imbalance_factor:g} leaves class {counts.index(0)} of "
+            f"{num_classes} without an image: with {head_count} images in the head it can be "
+            f"at most {head_count}"
+        )
+    return counts
+
+
+def check_factor(imbalance_factor: float) -> None:
+    """Refuse what is not a finite number of at least 1."""
+    if (
+        isinstance(imbalance_factor, bool)
+        or not isinstance(imbalance_factor, Real)
+        or not math.isfinite(imbalance_factor)
+        or imbalance_factor < 1
+    ):
+        hint = ""
+        if isinstance(imbalance_factor, Real) and 0 < imbalance_factor < 1:
+            hint = f" (did you mean {1 / imbalance_factor:g}?)"
+        raise ConfigError(
+            "imbalance_factor must be a number of at least 1, head over tail, "
+            f"got {imbalance_factor!r}{hint}"
+        )
+
+
+def whole_number(name: str, value: int, at_least: int) -> None:
+    """Refuse what is not an integer of at least ``at_least``."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < at_least:
+        raise ConfigError(f"{name} must be an integer of at least {at_least}, got {value!r}")
+
+
+def shuffled_rows(targets: np.ndarray, label: int, seed: int) -> np.ndarray:
+    """The rows of class ``label`` in an order that depends on ``seed`` only.
+
+    A prefix is a random sample, and a longer prefix holds every shorter one.
+    The order sorts raw 64-bit draws: NumPy promises that a bit generator's
+    stream never changes, which it does not promise for ``permutation``.
+    """
+    rows = np.flatnonzero(targets == label)
+    keys = np.random.PCG64(np.random.SeedSequence([seed, label])).random_raw(len(rows))
+    return rows[np.argsort(keys, kind="stable")]
+
+
+def draw(targets: np.ndarray, counts: Sequence[int], seed: int, holdout: int = 0) -> np.ndarray:
+    """Rows of a training set with ``counts[c]`` images of class c, class by class.
+
+    The last ``holdout`` images of each class's shuffled rows are left alone
+    for :func:`draw_holdout`. Raises DataError where a class has too few.
+    """
+    return _draw(targets, [(0, count) for count in counts], counts, seed, holdout)
+
+
+def draw_holdout(targets: np.ndarray, counts: Sequence[int], seed: int, holdout: int) -> np.ndarray:
+    """Rows of the validation set: ``holdout`` images of each class, none of them in ``draw``."""
+    return _draw(targets, [(-holdout, None)] * len(counts), counts, seed, holdout)
+
+
+def _draw(targets, slices, counts, seed, holdout):
+    available = np.bincount(targets, minlength=len(counts))
+    chosen = []
+    for label, (start, stop) in enumerate(slices):
+        wanted = counts[label] + holdout
+        if available[label] < wanted:
+            raise DataError(
+                f"class {label} needs {wanted} images ({counts[label]} to train on, {holdout} "
+                f"held out) and has {available[label]}; take a larger imbalance factor, "
+                "a smaller holdout, or the complete data"
+            )
+        chosen.append(np.sort(shuffled_rows(targets, label, seed)[start:stop]))
+    return np.concatenate(chosen)
