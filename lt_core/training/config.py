@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
+from typing import get_type_hints
+
 from lt_core import data, losses, models
 from lt_core.errors import ConfigError, unknown
+from lt_core.losses.parameters import convert
 from lt_core.models.classifiers import CLASSIFIERS
 from lt_core.training import recipes
 
@@ -73,31 +75,35 @@ class RunConfig:
         if self.method not in losses.names():
             raise unknown("method", self.method, losses.names())
         info = data.info(self.dataset)
+        for name, default in (("model", info.model), ("recipe", info.recipe)):
+            if getattr(self, name) is None and default is None:
+                raise ConfigError(f"{name}: {self.dataset} has no default, name one")
         model = info.model if self.model is None else self.model
         if model not in models.names():
             raise unknown("model", model, models.names())
         if self.precision not in PRECISIONS:
             raise unknown("precision", self.precision, PRECISIONS)
-        takes_cosines = losses.takes_cosines(self.method)
+        takes_cosines = losses.loss_class(self.method).takes_cosines
         classifier = self.classifier or ("cosine" if takes_cosines else "linear")
         if classifier not in CLASSIFIERS:
             raise unknown("classifier", classifier, CLASSIFIERS)
         if takes_cosines and classifier != "cosine":
             raise ConfigError(f"classifier: {self.method} takes cosines, expected 'cosine'")
         name = info.recipe if self.recipe is None else self.recipe
-        declared = recipes.get(name).numbers()
+        declared, types = recipes.get(name).numbers(), get_type_hints(recipes.Recipe)
         overrides = {}
         for key, value in self.overrides.items():
             if key not in declared:
-                raise unknown(f"field of recipe {name}:", key, declared)
-            value = converted(key, value, declared[key])
+                raise unknown(f"field of recipe {name}", key, declared)
+            value = convert(key, value, types[key])
+            value = tuple(value) if isinstance(value, list) else value
             if value != declared[key]:
                 overrides[key] = value
         recipe = recipes.get(name, overrides)
         epochs = recipe.epochs if self.epochs is None else self.epochs
         return {
             "imbalance_factor": in_range("imbalance_factor", self.imbalance_factor, 1.0, 1e6),
-            "params": self._params(),
+            "params": self._params(info.num_classes),
             "model": model,
             "classifier": classifier,
             "recipe": name,
@@ -108,18 +114,12 @@ class RunConfig:
             "holdout": in_range("holdout", self.holdout, 0, 10**6),
         }
 
-    def _params(self) -> dict:
-        declared = {"reduction": "mean", **losses.defaults(self.method)}
-        for key in self.params:
-            if key not in declared:
-                raise unknown(f"parameter of {self.method}:", key, declared)
-        params = {
-            key: converted(key, self.params.get(key, default), default)
-            for key, default in declared.items()
-        }
-        # The loss itself knows its ranges: let it refuse before any data is read.
-        losses.create(self.method, [2, 1], **params)
-        return params
+    def _params(self, num_classes: int) -> dict:
+        params = {"reduction": "mean", **losses.defaults(self.method), **self.params}
+        # The loss itself knows its names and ranges: let it refuse before data is read.
+        losses.create(self.method, [1] * num_classes, **params)
+        reduction = params.pop("reduction")
+        return {"reduction": reduction, **losses.converted(self.method, params)}
 
     @property
     def key(self) -> str:
@@ -175,50 +175,9 @@ def key_of(config: Mapping) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def converted(name: str, value: object, like: object) -> object:
-    """``value`` as the type of the declared default ``like``, or a ConfigError.
-
-    A default of ``None`` says nothing of the type: the value's owner checks it.
-    """
-    if isinstance(value, str) and not isinstance(like, str):
-        value = _parsed(name, value, like)
-    if like is None:
-        return value
-    if isinstance(like, tuple):
-        return tuple(value)
-    if isinstance(like, bool) or isinstance(value, bool):
-        if isinstance(like, bool) and (isinstance(value, bool) or value in (0, 1)):
-            return bool(value)
-    elif isinstance(like, str):
-        if isinstance(value, str):
-            return value
-    elif isinstance(value, int | float) and math.isfinite(value):
-        if isinstance(like, float):
-            return float(value)
-        if value == int(value):
-            return int(value)
-    raise ConfigError(f"{name}: expected {_kind(like)}, got {value!r}")
-
-
-def _parsed(name: str, text: str, like: object) -> object:
-    try:
-        return json.loads({"True": "true", "False": "false", "None": "null"}.get(text, text))
-    except ValueError:
-        if like is None:
-            return text
-        raise ConfigError(f"{name}: expected {_kind(like)}, got {text!r}") from None
-
-
-def _kind(like: object) -> str:
-    if like is None:
-        return "a value or None"
-    kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "a name"}
-    return kinds.get(type(like), f"a value like {like!r}")
-
-
 def in_range(name: str, value: object, low: float, high: float) -> float:
     """``value`` as the type of ``low``, refused outside ``[low, high]``."""
-    value = converted(name, value, low)
+    value = convert(name, value, type(low))
     if not low <= value <= high:
         raise ConfigError(f"{name}: expected {low:g} to {high:g}, got {value:g}")
     return value

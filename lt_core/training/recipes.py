@@ -7,7 +7,7 @@ loss. It is named after its source. Shorter runs scale its warm-up and milestone
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 from lt_core.errors import ConfigError, unknown
@@ -33,8 +33,8 @@ class Recipe:
     nesterov: bool = False
     schedule: str = "step"
     warmup_epochs: int = 0
-    milestones: tuple[int, ...] = ()
-    factors: tuple[float, ...] = ()
+    milestones: Sequence[int] = ()
+    factors: Sequence[float] = ()
     drop_last: bool = False
     crop_padding: int = 0
     flip: bool = False

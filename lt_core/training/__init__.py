@@ -1,0 +1,6 @@
+"""Training: configurations, recipes, one loop, several runs at once."""
+
+from lt_core.training.config import RunConfig
+from lt_core.training.loop import train
+
+__all__ = ["RunConfig", "train"]

@@ -1,0 +1,333 @@
+"""One run on one device: what a training step is, and an evaluation.
+
+A step does everything in one go: it looks up the batch in the resident images,
+augments it, runs the network forward and backward, lets the loss update its
+statistics and applies the optimizer. On a GPU the whole step is captured once in a
+CUDA graph and replayed, because a small network spends its time on launches, not on
+arithmetic; a second graph serves the short last batch. Nothing in a step reads a
+value back to the host. On a CPU the same step runs as it is written.
+
+Precision ``"bfloat16"`` keeps the weights, the normalisation, the classifier, the
+loss and the optimizer in float32 and runs the convolutions in bfloat16.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from lt_core import data, losses, models
+from lt_core.data import Dataset
+from lt_core.errors import TrainingError
+from lt_core.training.augment import EpochFeed, ImageBank, Normaliser
+from lt_core.training.config import RunConfig
+
+#: Test images in one forward pass: small enough for a CPU's cache, large for a GPU.
+EVALUATION_BATCH = {"cpu": 500, "cuda": 2500}
+#: Steps before a capture: cuDNN chooses its algorithms and allocations settle.
+WARMUP_STEPS = 3
+
+
+class Engine:
+    """The network, loss, optimizer and buffers of one run.
+
+    ``bank`` and ``test`` are shared between the runs of one device. ``graphs=None``
+    captures CUDA graphs where there is CUDA.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        train: Dataset,
+        bank: ImageBank,
+        test: TestImages,
+        device: torch.device,
+        graphs: bool | None = None,
+    ):
+        self.config, self.bank, self.test, self.device = config, bank, test, device
+        self.recipe = config.resolved_recipe()
+        self.rates = self.recipe.learning_rates(config.epochs)
+        self.uses_graphs = device.type == "cuda" if graphs is None else graphs
+        self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        size, batch = len(train.targets), self.recipe.batch_size
+        self.full_steps, self.last_batch = divmod(size, batch)
+        if self.recipe.drop_last and self.full_steps:
+            self.last_batch = 0
+        self.images_per_epoch = self.full_steps * batch + self.last_batch
+        with self.on_stream():
+            self._create(train)
+
+    def _create(self, train: Dataset) -> None:
+        config, device = self.config, self.device
+        model = models.create(
+            config.model,
+            train.num_classes,
+            seed=config.seed,
+            in_channels=train.images.shape[1],
+            classifier=config.classifier,
+        )
+        self.model = model.to(device, memory_format=torch.channels_last)
+        self.weights = MasterWeights(self.model, config.precision)
+        about = data.info(config.dataset)
+        width = self.bank.width
+        self.normalise = Normaliser(about.mean, about.std, width, device, self.weights.dtype)
+        params = dict(config.params)
+        self.loss = losses.create(
+            config.method, train.class_counts, reduction=params.pop("reduction"), **params
+        ).to(device)
+        self.optimizer = torch.optim.SGD(
+            self.weights.master,
+            lr=torch.tensor(0.0, device=device) if device.type == "cuda" else 0.0,
+            momentum=self.recipe.momentum,
+            weight_decay=self.recipe.weight_decay,
+            nesterov=self.recipe.nesterov,
+            fused=True,
+        )
+        for weight in self.weights.master:
+            # A buffer of zeros gives the first step that PyTorch gives without one.
+            self.optimizer.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
+        self.feed = EpochFeed(self.bank)
+        self.targets = train.targets.to(device)
+        self.within_batch = torch.arange(self.recipe.batch_size, device=device)
+        self.position = torch.zeros((), dtype=torch.int64, device=device)
+        self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
+        #: Position in the epoch of the first batch with a non-finite loss, or -1.
+        self.diverged_at = torch.full((), -1, dtype=torch.int64, device=device)
+        self.logits = torch.empty(
+            len(self.test.targets), train.num_classes, dtype=torch.float32, device=device
+        )
+        self.correct = torch.zeros((), dtype=torch.int64, device=device)
+        self._train = self._evaluate = self._train_last = None
+
+    @contextlib.contextmanager
+    def on_stream(self) -> Iterator[None]:
+        with torch.cuda.stream(self.stream) if self.stream else contextlib.nullcontext():
+            yield
+
+    # -- an epoch ---------------------------------------------------------------
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Set the learning rate, tell the loss, and draw the epoch's order and crops."""
+        with self.on_stream():
+            self.model.train()
+            self.loss.train()
+            self._prepare_steps()
+            self.loss.set_epoch(epoch, self.config.epochs)
+            for group in self.optimizer.param_groups:
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(self.rates[epoch])
+                else:
+                    group["lr"] = self.rates[epoch]
+            self.feed.load(self.bank.plan(self.config.seed, epoch))
+            self.position.zero_()
+            self.loss_sum.zero_()
+
+    def steps(self) -> Iterator[None]:
+        """Enqueue the epoch's steps, one at each turn of the iterator."""
+        for _ in range(self.full_steps):
+            with self.on_stream():
+                self._train()
+            yield
+        if self.last_batch:
+            with self.on_stream():
+                self._train_last()
+            yield
+
+    def end_epoch(self) -> Readout:
+        """Evaluate; the numbers arrive with ``.read()``, once the device is done."""
+        with self.on_stream():
+            self.model.eval()
+            if self._evaluate is None:
+                self._evaluate = self._captured(self._evaluation)
+            self._evaluate()
+            return Readout(
+                (self.loss_sum, self.correct, self.diverged_at),
+                self.images_per_epoch,
+                len(self.test.targets),
+                self.recipe.batch_size,
+            )
+
+    # -- what a graph captures --------------------------------------------------
+
+    def _step(self, batch: int) -> None:
+        rows = self.within_batch[:batch] + self.position
+        target = self.targets.index_select(0, self.feed.order.index_select(0, rows))
+        logits = self.model(self.normalise(self.feed.batch(rows)))
+        loss = self.loss(logits, target)
+        gradients = torch.autograd.grad(loss, self.weights.working)
+        finite = loss.detach().isfinite()
+        # The fused update skips a step whose loss is not finite.
+        self.optimizer.found_inf = (~finite).float()
+        self.weights.take(gradients)
+        self.optimizer.step()
+        self.weights.give()
+        self.loss_sum += torch.where(finite, loss.detach(), 0) * batch
+        first = (~finite) & (self.diverged_at < 0)
+        self.diverged_at.copy_(torch.where(first, self.position, self.diverged_at))
+        self.position += batch
+
+    @torch.no_grad()
+    def _evaluation(self) -> None:
+        size = EVALUATION_BATCH[self.device.type]
+        for start in range(0, len(self.test.targets), size):
+            images = self.test.images[start : start + size].permute(0, 3, 1, 2)
+            self.logits[start : start + size] = self.model(self.normalise(images))
+        self.correct.copy_((self.logits.argmax(dim=1) == self.test.targets).sum())
+
+    def _prepare_steps(self) -> None:
+        if self._train is not None:
+            return
+        full = self.recipe.batch_size
+        if not self.uses_graphs:
+            self._train = lambda: self._step(full)
+            self._train_last = lambda: self._step(self.last_batch)
+            self._evaluate = self._evaluation
+            return
+        # Warm-up steps move weights and statistics; what they moved is put back.
+        state = self.state_dict()
+        self.feed.load(self.bank.plan(self.config.seed, 0))
+        for batch in {full if self.full_steps else self.last_batch, self.last_batch} - {0}:
+            for _ in range(WARMUP_STEPS):
+                self.position.zero_()
+                self._step(batch)
+        self._train = self._captured(lambda: self._step(full)) if self.full_steps else None
+        if self.last_batch:
+            self._train_last = self._captured(lambda: self._step(self.last_batch))
+        self.load_state_dict(state)
+        self.diverged_at.fill_(-1)
+
+    def _captured(self, work: Callable[[], None]) -> Callable[[], None]:
+        graph = torch.cuda.CUDAGraph()
+        if self.loss.generator is not None:
+            graph.register_generator_state(self.loss.generator)
+        torch.cuda.synchronize(self.device)
+        with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
+            work()
+        return graph.replay
+
+    # -- state --------------------------------------------------------------------
+
+    def state_dict(self) -> dict:
+        """Everything that training changes, as copies: tensors and plain values only."""
+        momentum = [self.optimizer.state[w]["momentum_buffer"] for w in self.weights.master]
+        state = {
+            "weights": self.weights.master,
+            "momentum": momentum,
+            "buffers": dict(self.model.named_buffers()),
+            "loss": self.loss.state_dict(),
+        }
+        return _cloned(state)
+
+    def load_state_dict(self, state: dict) -> None:
+        """Put a state back in place, so that captured graphs keep seeing it."""
+        with torch.no_grad(), self.on_stream():
+            momentum = [self.optimizer.state[w]["momentum_buffer"] for w in self.weights.master]
+            for mine, saved in zip(self.weights.master, state["weights"], strict=True):
+                mine.copy_(saved)
+            for mine, saved in zip(momentum, state["momentum"], strict=True):
+                mine.copy_(saved)
+            for name, mine in self.model.named_buffers():
+                mine.copy_(state["buffers"][name])
+            self.weights.give()
+            self.loss.load_state_dict(state["loss"])
+
+
+class MasterWeights:
+    """Float32 weights for the optimizer, and the working copies that a step runs on.
+
+    In float32 the two are the same tensors. In bfloat16 the convolutions' working
+    copies are rounded from the masters after every update, all in a few kernels.
+    """
+
+    def __init__(self, model: nn.Module, precision: str):
+        self.dtype = getattr(torch, precision)
+        self.working = list(model.parameters())
+        if self.dtype == torch.float32:
+            self.master = self.working
+            return
+        convolutions = {m.weight for m in model.modules() if isinstance(m, nn.Conv2d)}
+        self.master, self._rounded = [], []
+        for weight in self.working:
+            if weight in convolutions:
+                master = weight.detach().clone().requires_grad_()
+                weight.data = weight.data.to(self.dtype)
+                self._rounded.append((master, weight))
+                self.master.append(master)
+            else:
+                self.master.append(weight)
+
+    def take(self, gradients: tuple[Tensor, ...]) -> None:
+        """Hand a step's gradients to the optimizer, in float32."""
+        narrow = [g for g in gradients if g.dtype != torch.float32]
+        if narrow:
+            wide = [torch.empty_like(g, dtype=torch.float32) for g in narrow]
+            torch._foreach_copy_(wide, narrow)
+            widened = iter(wide)
+            gradients = [g if g.dtype == torch.float32 else next(widened) for g in gradients]
+        for master, gradient in zip(self.master, gradients, strict=True):
+            master.grad = gradient
+
+    @torch.no_grad()
+    def give(self) -> None:
+        """Round the updated masters into the working copies."""
+        if self.master is not self.working:
+            masters, rounded = zip(*self._rounded, strict=True)
+            torch._foreach_copy_(list(rounded), list(masters))
+
+
+class TestImages:
+    """The test set on the device, uint8 and channels last, for every run there."""
+
+    __test__ = False  # not a test case, whatever pytest thinks of the name
+
+    def __init__(self, data: Dataset, device: torch.device):
+        self.images = data.images.permute(0, 2, 3, 1).contiguous().to(device)
+        self.targets = data.targets.to(device)
+
+
+class Readout:
+    """An epoch's numbers on their way from the device."""
+
+    def __init__(self, values: tuple[Tensor, ...], train_images: int, test_images: int, batch: int):
+        self.train_images, self.test_images, self.batch = train_images, test_images, batch
+        packed = torch.stack([value.double() for value in values])
+        self._done = None
+        if packed.device.type == "cuda":
+            self._values = torch.empty(3, dtype=torch.float64, pin_memory=True)
+            self._values.copy_(packed, non_blocking=True)
+            self._done = torch.cuda.Event()
+            self._done.record()
+        else:
+            self._values = packed
+
+    def ready(self) -> bool:
+        """Whether reading would not make the host wait."""
+        return self._done is None or self._done.query()
+
+    def read(self) -> dict[str, float]:
+        """Mean training loss and test accuracy in percent; waits for the device."""
+        if self._done is not None:
+            self._done.synchronize()
+        loss_sum, correct, diverged_at = self._values.tolist()
+        if diverged_at >= 0:
+            raise TrainingError(
+                f"the loss is not finite at step {int(diverged_at) // self.batch} of the epoch; "
+                "the weights before it are kept; lower the learning rate or check the data"
+            )
+        return {
+            "train_loss": loss_sum / self.train_images,
+            "top1": 100 * correct / self.test_images,
+        }
+
+
+def _cloned(value):
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        return {key: _cloned(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_cloned(entry) for entry in value]
+    return value

@@ -1,0 +1,298 @@
+"""Training a run from its configuration to its place in the store.
+
+:func:`train` is the one training loop. Written as a generator, it hands over after
+every step, so that several runs can share a GPU: see :mod:`lt_core.training.batch`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import time
+import warnings
+from collections.abc import Generator, Mapping
+
+import numpy as np
+import pandas as pd
+import torch
+
+from lt_core import data
+from lt_core.errors import CheckpointError, TrainingError, Unfinished
+from lt_core.runs import Run, Store
+from lt_core.runs import read as read_run
+from lt_core.training import environment
+from lt_core.training.augment import Augmentation, ImageBank
+from lt_core.training.config import RunConfig
+from lt_core.training.engine import Engine, TestImages
+from lt_core.training.metrics import evaluation
+
+#: Seconds between checkpoints; writing one takes some ten milliseconds.
+CHECKPOINT_INTERVAL = 30.0
+CHECKPOINT_FORMAT = 1
+
+
+class Images:
+    """The data sets of one device, loaded once for all runs that need them."""
+
+    def __init__(self, device: torch.device, data_root: str | os.PathLike | None = None):
+        self.device, self.data_root = device, data_root
+        self._train, self._banks, self._test = {}, {}, {}
+
+    def train(self, config: RunConfig) -> data.Dataset:
+        key = (config.dataset, config.imbalance_factor, config.subset_seed, config.holdout)
+        if key not in self._train:
+            dataset, factor, subset_seed, holdout = key
+            self._train[key] = data.load(
+                dataset,
+                "train",
+                factor,
+                root=self.data_root,
+                subset_seed=subset_seed,
+                holdout=holdout,
+            )
+        return self._train[key]
+
+    def bank(self, config: RunConfig) -> ImageBank:
+        recipe = config.resolved_recipe()
+        augmentation = Augmentation(
+            crop_padding=recipe.crop_padding,
+            flip=recipe.flip,
+        )
+        train = self.train(config)
+        key = (train.sha256, augmentation)
+        if key not in self._banks:
+            self._banks[key] = ImageBank(train.images, augmentation, self.device)
+        return self._banks[key]
+
+    def test(self, config: RunConfig) -> TestImages:
+        if config.dataset not in self._test:
+            images = data.load(config.dataset, "test", root=self.data_root)
+            self._test[config.dataset] = TestImages(images, self.device)
+        return self._test[config.dataset]
+
+
+def train(
+    config: RunConfig | Mapping,
+    store: Store | str | os.PathLike,
+    *,
+    data_root: str | os.PathLike | None = None,
+    device: str | torch.device | None = None,
+    deadline: float | None = None,
+    deterministic: bool = False,
+    report=None,
+) -> Run:
+    """Train one run, resume it, or return it if it is finished.
+
+    ``config``: a :class:`RunConfig` or its fields. ``device``: CUDA where there is any.
+    ``deadline``: a value of ``time.monotonic()``; past it the run stops at a checkpoint
+    with :class:`~lt_core.errors.Unfinished`. ``deterministic`` makes a GPU repeat itself
+    bit for bit, more slowly. ``report(config, epoch, numbers)`` is called every epoch.
+
+    A run that was killed at any moment and is started again ends with the numbers of
+    one that was not (same machine, versions and threads).
+    """
+    config = config if isinstance(config, RunConfig) else RunConfig.from_dict(config)
+    store = store if isinstance(store, Store) else Store(store)
+    if store.is_finished(config.key):
+        return read_run(store.directory(config.key))
+    device = choose_device(device)
+    images = Images(device, data_root)
+    with settings(device, deterministic):
+        steps = training(config, store, images, deadline=deadline, report=report)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as finished:
+                return finished.value
+
+
+def training(
+    config: RunConfig,
+    store: Store,
+    images: Images,
+    *,
+    deadline: float | None = None,
+    report=None,
+) -> Generator[None, None, Run]:
+    """Train one run; yields after every step and returns the finished run."""
+    with store.lock(config.key):
+        if store.is_finished(config.key):  # by another process, since we looked
+            return read_run(store.directory(config.key))
+        started = time.monotonic()
+        dataset = images.train(config)
+        engine = Engine(config, dataset, images.bank(config), images.test(config), images.device)
+        checkpoint = Checkpoint(config, store, dataset.sha256, images.device)
+        history, seconds_before = checkpoint.resume(engine)
+        last_saved = time.monotonic()
+        for epoch in range(len(history), config.epochs):
+            engine.begin_epoch(epoch)
+            with _located(epoch):
+                for _ in engine.steps():
+                    yield
+                readout = engine.end_epoch()
+                while not readout.ready():
+                    yield
+                numbers = readout.read()
+            history.append({"epoch": epoch + 1, "lr": engine.rates[epoch], **numbers})
+            if report is not None:
+                report(config, epoch + 1, numbers)
+            now, is_last = time.monotonic(), epoch + 1 == config.epochs
+            late = deadline is not None and now > deadline
+            if not is_last and (late or now - last_saved > CHECKPOINT_INTERVAL):
+                checkpoint.save(engine, history, seconds_before + now - started)
+                last_saved = now
+            if late and not is_last:
+                raise Unfinished(
+                    f"run {config.key}: stopped at epoch {epoch + 1} of {config.epochs}; "
+                    "call again to go on"
+                )
+        seconds = seconds_before + time.monotonic() - started
+        return _finish(config, store, engine, dataset, history, seconds)
+
+
+def choose_device(device: str | torch.device | None) -> torch.device:
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(device)
+
+
+@contextlib.contextmanager
+def settings(device: torch.device, deterministic: bool):
+    """The process-wide switches that training wants, put back afterwards."""
+    if device.type != "cuda":
+        yield
+        return
+    flags = torch.backends.cudnn.flags(
+        enabled=True, benchmark=not deterministic, deterministic=deterministic, allow_tf32=False
+    )
+    before = torch.are_deterministic_algorithms_enabled()
+    with flags:
+        torch.use_deterministic_algorithms(deterministic)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before)
+
+
+@contextlib.contextmanager
+def _located(epoch: int):
+    try:
+        yield
+    except (TrainingError, ValueError) as error:
+        raise TrainingError(f"epoch {epoch + 1}: {error}") from error
+
+
+class Checkpoint:
+    """Saving and resuming one run, refusing what would change a number."""
+
+    def __init__(self, config: RunConfig, store: Store, data_sha256: str, device: torch.device):
+        self.config, self.store, self.device = config, store, device
+        self.identity = {
+            "format": CHECKPOINT_FORMAT,
+            "config": config.to_dict(),
+            "data_sha256": data_sha256,
+        }
+        self.surroundings = {
+            "torch": torch.__version__,
+            "device": device.type,
+            "threads": torch.get_num_threads() if device.type == "cpu" else 0,
+        }
+
+    def save(self, engine: Engine, history: list[dict], seconds: float) -> None:
+        buffer = io.BytesIO()
+        content = {
+            "identity": self.identity,
+            "surroundings": self.surroundings,
+            "state": engine.state_dict(),
+            "history": history,
+            "seconds": seconds,
+        }
+        torch.save(content, buffer)
+        self.store.write_checkpoint(self.config.key, buffer.getvalue())
+
+    def resume(self, engine: Engine) -> tuple[list[dict], float]:
+        """Restore the newest usable checkpoint; the history so far and the seconds spent."""
+        for content in self.store.checkpoints(self.config.key):
+            saved = torch.load(io.BytesIO(content), map_location=self.device, weights_only=True)
+            self._compare(saved)
+            engine.load_state_dict(saved["state"])
+            return saved["history"], saved["seconds"]
+        return [], 0.0
+
+    def _compare(self, saved: dict) -> None:
+        for name, expected in self.identity.items():
+            found = saved["identity"].get(name)
+            if found != expected:
+                raise CheckpointError(
+                    f"checkpoint of run {self.config.key}: {_difference(name, found, expected)}; "
+                    "it belongs to another run; delete it to start afresh"
+                )
+        for name, expected in self.surroundings.items():
+            found = saved["surroundings"].get(name)
+            if found != expected:
+                warnings.warn(
+                    f"run {self.config.key}: resumed with {name} {expected}, was {found}; "
+                    "equality with an uninterrupted run is not promised",
+                    stacklevel=2,
+                )
+
+
+def _difference(name: str, found: object, expected: object) -> str:
+    if isinstance(found, Mapping) and isinstance(expected, Mapping):
+        for key in sorted({*found, *expected}):
+            if found.get(key) != expected.get(key):
+                return _difference(key, found.get(key), expected.get(key))
+    return f"{name} is {found!r}, expected {expected!r}"
+
+
+def _finish(
+    config: RunConfig,
+    store: Store,
+    engine: Engine,
+    dataset: data.Dataset,
+    history: list[dict],
+    seconds: float,
+) -> Run:
+    with engine.on_stream():
+        logits = engine.logits.cpu().numpy()
+        target = engine.test.targets.cpu().numpy()
+        classifier = engine.model.classifier
+        norms = classifier.weight.detach().float().norm(dim=1).cpu().numpy()
+        bias = getattr(classifier, "bias", None)
+    frame = pd.DataFrame(history)
+    counts = np.asarray(dataset.class_counts)
+    numbers = evaluation(logits, target, counts)
+    arrays = {name: numbers.pop(name) for name in list(numbers) if name.startswith("class_")}
+    arrays |= {"class_counts": counts, "weight_norms": norms}
+    if bias is not None:
+        arrays["bias"] = bias.detach().float().cpu().numpy()
+    best = int(frame["top1"].idxmax())
+    record = {
+        "dataset": config.dataset,
+        "imbalance_factor": config.imbalance_factor,
+        "subset_seed": config.subset_seed,
+        "holdout": config.holdout,
+        "method": config.method,
+        "variant": config.variant,
+        "model": config.model,
+        "classifier": config.classifier,
+        "recipe": config.recipe,
+        "overrides": ",".join(f"{k}={v}" for k, v in sorted(config.overrides.items())),
+        "epochs": config.epochs,
+        "precision": config.precision,
+        "seed": config.seed,
+        **numbers,
+        "top1_best": float(frame["top1"][best]),
+        "best_epoch": int(frame["epoch"][best]),
+        "train_images": int(counts.sum()),
+        "data_sha256": dataset.sha256,
+        "seconds": round(seconds, 3),
+        "device": engine.device.type,
+        "hardware": environment.hardware(engine.device),
+        **environment.versions(),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    # Half precision holds logits to three digits; argmax over them is what is compared.
+    kept = {"test_logits": logits.astype(np.float16), "test_target": target}
+    return store.finish(config.key, config.to_dict(), record, frame, arrays, kept)
