@@ -240,7 +240,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write ``path`` so that a crash leaves its old content or the new, never a part."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        with io.open(temporary, "wb") as file:
+        with temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

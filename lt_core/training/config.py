@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-
 from typing import get_type_hints
 
 from lt_core import data, losses, models

@@ -1,0 +1,239 @@
+"""Many runs: several processes on a CPU, several streams on a GPU.
+
+A plan is a list of configurations, most wanted first. Finished runs are skipped,
+stopped ones resumed, and those that another process trains are left to it, so that
+any number of processes and machines can be given the same plan and store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from tqdm import tqdm
+
+from lt_core.errors import BusyError, ConfigError, LtError, TrainingError, Unfinished
+from lt_core.runs import Store
+from lt_core.training.config import RunConfig
+from lt_core.training.loop import Images, choose_device, settings, training
+
+#: Runs that share one GPU when the number is left to us: more no longer helps a
+#: ResNet-32, see the page "What it costs".
+GPU_PACK = 8
+
+
+@dataclass
+class Outcome:
+    """What became of a plan, by run key."""
+
+    finished: list[str] = field(default_factory=list)
+    busy: list[str] = field(default_factory=list)
+    unfinished: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def reproduce(
+    plan: Iterable[RunConfig | Mapping],
+    store: Store | str | os.PathLike,
+    processes: int = 1,
+    pack: int | str = "auto",
+    data_root: str | os.PathLike | None = None,
+    device: str | None = None,
+    time_budget: float | None = None,
+    deterministic: bool = False,
+    progress: bool = True,
+) -> None:
+    """Make every run of ``plan`` that ``store`` does not hold yet.
+
+    ``processes`` share a CPU, each with its part of the threads; ``pack`` runs share a
+    GPU, each equal to itself run alone. ``time_budget`` in seconds: past it everything
+    stops at a checkpoint.
+
+    Raises :class:`~lt_core.errors.Unfinished` when runs remain for another call,
+    :class:`~lt_core.errors.TrainingError` when runs failed, after all others were made.
+    """
+    store = store if isinstance(store, Store) else Store(store)
+    configs = {}
+    for entry in plan:
+        config = entry if isinstance(entry, RunConfig) else RunConfig.from_dict(entry)
+        configs.setdefault(config.key, config)
+    deadline = None if time_budget is None else time.monotonic() + time_budget
+    store.prepare()
+    missing = [config for key, config in configs.items() if not store.is_finished(key)]
+    device = choose_device(device)
+    with Progress(len(configs), len(configs) - len(missing), progress) as report:
+        if missing and device.type == "cpu" and processes > 1 and len(missing) > 1:
+            outcome = _in_processes(
+                missing, store, min(processes, len(missing)), data_root, deadline, report
+            )
+        else:
+            width = _pack_width(pack, device)
+            images = Images(device, data_root)
+            with settings(device, deterministic):
+                outcome = interleaved(missing, store, images, width, deadline, report.finished)
+    if outcome.failed:
+        first, reason = next(iter(outcome.failed.items()))
+        raise TrainingError(
+            f"{len(outcome.failed)} of {len(configs)} runs failed, the others are stored; "
+            f"the first, {first} ({_label(configs[first])}): {reason}"
+        )
+    if outcome.busy:
+        raise BusyError(
+            f"{len(outcome.busy)} of {len(configs)} runs are held by other processes; "
+            "call again when they have ended"
+        )
+    if outcome.unfinished:
+        raise Unfinished(
+            f"time is up: {len(outcome.unfinished)} of {len(configs)} runs remain; "
+            "call again to go on"
+        )
+
+
+def interleaved(
+    plan: Sequence[RunConfig],
+    store: Store,
+    images: Images,
+    width: int = 1,
+    deadline: float | None = None,
+    finished: Callable[[RunConfig, float], None] = lambda config, top1: None,
+) -> Outcome:
+    """Train ``plan`` in this process, ``width`` runs at a time, a step of each in turn."""
+    waiting, active, outcome = deque(plan), {}, Outcome()
+    while waiting or active:
+        while waiting and len(active) < width:
+            config = waiting.popleft()
+            if deadline is not None and time.monotonic() > deadline:
+                outcome.unfinished.append(config.key)
+            else:
+                steps = training(config, store, images, deadline=deadline)
+                active[config.key] = config, steps
+        for key, (config, steps) in list(active.items()):
+            try:
+                next(steps)
+                continue
+            except StopIteration as end:
+                outcome.finished.append(key)
+                finished(config, end.value.record["top1"])
+            except BusyError:
+                outcome.busy.append(key)
+            except Unfinished:
+                outcome.unfinished.append(key)
+            except LtError as error:
+                outcome.failed[key] = str(error)
+            del active[key]
+    return outcome
+
+
+def _pack_width(pack: int | str, device: torch.device) -> int:
+    if pack == "auto":
+        return GPU_PACK if device.type == "cuda" else 1
+    try:
+        width = int(pack)
+    except (TypeError, ValueError):
+        width = 0
+    if width < 1:
+        raise ConfigError(f"pack: expected a number of runs from 1, or 'auto', got {pack!r}")
+    return width
+
+
+def _in_processes(
+    plan: Sequence[RunConfig],
+    store: Store,
+    processes: int,
+    data_root: str | os.PathLike | None,
+    deadline: float | None,
+    report: Progress,
+) -> Outcome:
+    """Give the plan to worker processes; the store's locks share it out among them."""
+    request = {
+        "plan": [config.to_dict() for config in plan],
+        "store": str(store.path),
+        "data_root": None if data_root is None else str(data_root),
+        "seconds": None if deadline is None else deadline - time.monotonic(),
+    }
+    threads = str(max(1, torch.get_num_threads() // processes))
+    environment = {**os.environ, "OMP_NUM_THREADS": threads}
+    command = [sys.executable, "-m", "lt_core.training.worker"]
+    with contextlib.ExitStack() as stack:
+        workers = []
+        for _ in range(processes):
+            worker = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            )
+            stack.callback(worker.kill)
+            worker.stdin.write(json.dumps(request))
+            worker.stdin.close()
+            workers.append(worker)
+        remaining = {config.key: config for config in plan}
+        running = True
+        while running:
+            running = any(worker.poll() is None for worker in workers)
+            for key in [key for key in remaining if store.is_finished(key)]:
+                report.finished(remaining.pop(key), None)
+            time.sleep(0.1)
+        return _collected(workers, remaining, store)
+
+
+def _collected(workers: list, remaining: Mapping, store: Store) -> Outcome:
+    """One outcome from those of the workers: what one was refused another has made."""
+    outcome = Outcome()
+    for worker in workers:
+        lines = worker.stdout.read().splitlines()
+        worker.wait()
+        part = json.loads(lines[-1]) if lines and worker.returncode == 0 else None
+        if part is None:
+            for key in remaining:
+                outcome.failed.setdefault(
+                    key, f"a worker process ended with exit code {worker.returncode}"
+                )
+            continue
+        outcome.finished += part["finished"]
+        outcome.unfinished += part["unfinished"]
+        outcome.busy += part["busy"]
+        outcome.failed |= part["failed"]
+    for keys in (outcome.unfinished, outcome.busy):
+        keys[:] = sorted({key for key in keys if not store.is_finished(key)})
+    outcome.busy = [key for key in outcome.busy if key not in outcome.unfinished]
+    return outcome
+
+
+class Progress:
+    """A bar on a terminal, a line a run elsewhere."""
+
+    def __init__(self, total: int, done: int, shown: bool):
+        self.total, self.done, self.shown = total, done, shown
+        self.bar = None
+
+    def __enter__(self) -> Progress:
+        if self.shown and sys.stderr.isatty():
+            self.bar = tqdm(total=self.total, initial=self.done, unit="run")
+        elif self.shown and self.total:
+            print(f"{self.done} of {self.total} runs are there already", flush=True)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def finished(self, config: RunConfig, top1: float | None) -> None:
+        self.done += 1
+        if self.bar is not None:
+            self.bar.set_postfix_str(_label(config), refresh=False)
+            self.bar.update()
+        elif self.shown:
+            accuracy = "" if top1 is None else f": {top1:.2f} %"
+            print(f"[{self.done}/{self.total}] {_label(config)}{accuracy}", flush=True)
+
+
+def _label(config: RunConfig) -> str:
+    variant = f"[{config.variant}]" if config.variant else ""
+    factor = f"factor {config.imbalance_factor:g}"
+    return f"{config.dataset} {factor} {config.method}{variant} seed {config.seed}"
