@@ -2,7 +2,22 @@
 
 from lt_core.data.catalog import DatasetInfo, info, names
 from lt_core.data.dataset import Dataset
-from lt_core.data.loading import data_root, load
+from lt_core.data.loading import check_apart, data_root, load, load_train_test
 from lt_core.data.long_tail import class_counts
+from lt_core.data.manifest import read_subset, select, subset_manifest, write_subset
 
-__all__ = ["Dataset", "DatasetInfo", "class_counts", "data_root", "info", "load", "names"]
+__all__ = [
+    "Dataset",
+    "DatasetInfo",
+    "check_apart",
+    "class_counts",
+    "data_root",
+    "info",
+    "load",
+    "load_train_test",
+    "names",
+    "read_subset",
+    "select",
+    "subset_manifest",
+    "write_subset",
+]

@@ -26,18 +26,19 @@ class DatasetInfo:
 
     ``head_count`` is the number of training images of class 0 in every cut of
     the exponential profile, or None where the data are long-tailed by nature
-    and taken as listed. ``mean`` and ``std`` are per channel, as fractions of
-    1. ``flip`` says whether a mirrored image keeps its label. ``holdout`` is
-    the number of images a class that ``split="val"`` sets aside if not told.
-    ``model`` and ``recipe`` are the defaults of a run; None means that a run
-    has to name them. ``class_names`` is the standard order where it is not
-    the sorted one.
+    and taken as listed; ``test_count`` that of test images of every class.
+    ``mean`` and ``std`` are per channel, as fractions of 1. ``flip`` says
+    whether a mirrored image keeps its label. ``holdout`` is the number of
+    images a class that ``split="val"`` sets aside if not told. ``model`` and
+    ``recipe`` are the defaults of a run; None means that a run has to name
+    them. ``class_names`` is the standard order where it is not the sorted one.
     """
 
     name: str
     title: str
     num_classes: int
     head_count: int | None
+    test_count: int | None
     image_shape: tuple[int, int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -54,7 +55,13 @@ _CIFAR = {"mean": (0.4914, 0.4822, 0.4465), "std": (0.2023, 0.1994, 0.2010), "fl
 # Of ImageNet, the parent of these sets; the values that torchvision's models are trained with.
 _IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225), "flip": True}
 _LDAM_DRW = {"model": "resnet32", "recipe": "ldam_drw"}
-_LISTED = {"head_count": None, "image_shape": (3, 224, 224), "holdout": 0, **_IMAGENET}
+_LISTED = {
+    "head_count": None,
+    "test_count": None,
+    "image_shape": (3, 224, 224),
+    "holdout": 0,
+    **_IMAGENET,
+}
 _NO_DEFAULTS = {"model": None, "recipe": None}
 
 _ALL = (
@@ -63,10 +70,11 @@ _ALL = (
         title="handwritten digits (scikit-learn)",
         num_classes=10,
         head_count=124,
+        test_count=50,
         image_shape=(1, 8, 8),
         # Of the 124 images a class that the balanced training set holds.
-        mean=(0.306,),
-        std=(0.378,),
+        mean=(0.3056,),
+        std=(0.3758,),
         flip=False,  # a mirrored 2 is no digit
         holdout=24,
         model="resnet_digits",
@@ -79,6 +87,7 @@ _ALL = (
         title="CIFAR-10",
         num_classes=10,
         head_count=5000,
+        test_count=1000,
         image_shape=(3, 32, 32),
         holdout=50,
         how_to_get="call with download=True (lt-core: --download), or put torchvision's "
@@ -92,6 +101,7 @@ _ALL = (
         title="CIFAR-100",
         num_classes=100,
         head_count=500,
+        test_count=100,
         image_shape=(3, 32, 32),
         holdout=20,
         how_to_get="call with download=True (lt-core: --download), or put torchvision's "
@@ -104,6 +114,7 @@ _ALL = (
         title="TinyImageNet, 64 pixels",
         num_classes=200,
         head_count=500,
+        test_count=50,
         image_shape=(3, 64, 64),
         holdout=20,
         how_to_get="call with download=True (lt-core: --download), or put Stanford's "
@@ -116,6 +127,7 @@ _ALL = (
         title="TinyImageNet shrunk to 32 pixels (other data than the papers')",
         num_classes=200,
         head_count=450,
+        test_count=50,
         image_shape=(3, 32, 32),
         holdout=20,
         how_to_get="put train and valid parquet shards of 32-pixel images there",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -44,25 +45,33 @@ def decode(encoded: bytes, where: str, size: tuple[int, int] | None = None) -> I
 
 
 def stack(
-    encoded: Sequence[bytes], height: int, width: int, name: Callable[[int], str]
+    fetch: Callable[[int], bytes], name: Callable[[int], str], count: int, height: int, width: int
 ) -> np.ndarray:
-    """Decode many images of one size into uint8 ``(N, 3, height, width)``, in threads.
+    """Decode ``count`` images of one size into uint8 ``(count, 3, height, width)``, in threads.
 
-    ``name(i)`` names image i in an error. Raises DataError for a damaged
-    image and for one of another size.
+    ``fetch(i)`` gives image i encoded, ``name(i)`` names it in an error.
+    Raises DataError for a damaged image and for one of another size.
     """
-    pixels = np.empty((len(encoded), 3, height, width), dtype=np.uint8)
+    pixels = np.empty((count, 3, height, width), dtype=np.uint8)
 
     def fill(start: int) -> None:
-        for i in range(start, min(start + _BLOCK, len(encoded))):
-            image = decode(encoded[i], name(i), (width, height))
+        for i in range(start, min(start + _BLOCK, count)):
+            image = decode(fetch(i), name(i), (width, height))
             pixels[i] = np.asarray(image).transpose(2, 0, 1)
 
-    in_threads(fill, range(0, len(encoded), _BLOCK))
+    in_threads(fill, range(0, count, _BLOCK))
     return pixels
 
 
-def in_threads(work: Callable, items: Sequence) -> list:
+def in_threads(work: Callable, items: Iterable) -> list:
     """``[work(item) for item in items]`` in threads; the first error ends it."""
     with ThreadPoolExecutor() as pool:
         return list(pool.map(work, items))  # cancels what has not begun when one raises
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file's content; what cannot be read is a DataError that names it."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error

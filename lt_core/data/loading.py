@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lt_core.data import digits, long_tail, parquet
+from lt_core.data import cifar, digits, downloading, folders, listfile, long_tail, parquet
 from lt_core.data.catalog import DatasetInfo, info
 from lt_core.data.dataset import Dataset
 from lt_core.data.long_tail import whole_number
 from lt_core.data.source import Source
-from lt_core.errors import DataError, unknown
+from lt_core.errors import ConfigError, DataError, unknown
 
 SPLITS = ("train", "val", "test")
 _FIRST_SHARD_FACTOR = 10  # from here on a subset is cut from shard 0
+_LARGEST_OVERLAP = 0.01  # of the test images
 
 
 def data_root(root: str | os.PathLike | None = None) -> Path:
@@ -40,6 +41,7 @@ def load(
     root: str | os.PathLike | None = None,
     subset_seed: int = 0,
     holdout: int = 0,
+    download: bool = False,
 ) -> Dataset:
     """The images of one split of the data set ``name``.
 
@@ -51,6 +53,9 @@ def load(
     choices only, and is apart from the training images that are loaded with
     the same ``holdout``: their head is then ``head_count - holdout``.
 
+    Sets that are long-tailed by nature are taken as listed, at factor 1.
+    Nothing is fetched unless ``download`` is true and the files are missing.
+
     Raises ConfigError for an argument and DataError for files that cannot be
     used, one line that says what was looked for, where, and how to get it.
     """
@@ -60,55 +65,134 @@ def load(
     long_tail.check_factor(imbalance_factor)
     whole_number("subset_seed", subset_seed, at_least=0)
     whole_number("holdout", holdout, at_least=0)
+    folder = _folder(described, data_root(root))
+    if described.head_count is None:
+        if imbalance_factor != 1 or holdout:
+            raise ConfigError(
+                f"{name} is long-tailed by nature and taken as listed: imbalance_factor must be 1 "
+                f"and holdout 0, got {imbalance_factor:g} and {holdout}"
+            )
+        return listfile.load(described, folder, split).validate()
     if split == "test":
-        source = _open_source(described, "test", data_root(root))
+        source = _open_source(described, folder, "test", None, download)
+        _check_test(source, described)
         rows = np.arange(len(source.targets))
+        imbalance_factor, subset_seed, holdout = 1, 0, 0
     else:
         if split == "val" and holdout == 0:
             holdout = described.holdout
+        if holdout >= described.head_count:
+            raise ConfigError(
+                f"holdout must be below {described.head_count}, the images of {name}'s head, "
+                f"got {holdout}"
+            )
         counts = long_tail.class_counts(
             described.num_classes, described.head_count - holdout, imbalance_factor
         )
         enough = None
         if imbalance_factor >= _FIRST_SHARD_FACTOR:
             enough = [count + holdout for count in counts]
-        source = _open_source(described, "train", data_root(root), enough)
+        source = _open_source(described, folder, "train", enough, download)
         draw = long_tail.draw if split == "train" else long_tail.draw_holdout
         try:
             rows = draw(source.targets, counts, subset_seed, holdout)
         except DataError as error:
             raise DataError(
-                f"{name} at imbalance factor {imbalance_factor:g}: {error} "
-                f"({', '.join(map(str, source.files)) or described.title})"
+                f"{name} at imbalance factor {imbalance_factor:g}: {error} (read from "
+                f"{', '.join(map(str, source.files)) or described.title})"
             ) from None
-    targets = source.targets[rows]
     return Dataset(
         name=name,
         split=split,
         images=source.read(rows),
-        targets=torch.from_numpy(targets),
+        targets=torch.from_numpy(source.targets[rows]),
         class_names=source.class_names,
         indices=rows,
-        imbalance_factor=1 if split == "test" else imbalance_factor,
-        subset_seed=0 if split == "test" else subset_seed,
-        holdout=0 if split == "test" else holdout,
+        imbalance_factor=imbalance_factor,
+        subset_seed=subset_seed,
+        holdout=holdout,
         files=source.files,
         label_map=source.label_map,
     ).validate()
 
 
+def load_train_test(
+    name: str,
+    imbalance_factor: float = 1,
+    root: str | os.PathLike | None = None,
+    subset_seed: int = 0,
+    download: bool = False,
+) -> tuple[Dataset, Dataset]:
+    """Training and test images, compared with each other (:func:`check_apart`)."""
+    train = load(name, "train", imbalance_factor, root, subset_seed, download=download)
+    test = load(name, "test", root=root, download=download)
+    check_apart(train, test)
+    return train, test
+
+
+def check_apart(train: Dataset, test: Dataset) -> int:
+    """How many test images are also training images; it becomes both sets' ``overlap``.
+
+    CIFAR-100 is published with ten such images, so a few are counted and not
+    refused. Raises DataError for more than 1 % of the test images, which
+    means that the wrong files were read, and for classes in another order.
+    """
+    if train.class_names != test.class_names:
+        raise DataError(
+            f"{train.name}: training and test files name different classes, "
+            f"such as {_first_difference(train.class_names, test.class_names)}"
+        )
+    known = set(train.image_digests)
+    overlap = sum(digest in known for digest in test.image_digests)
+    if overlap > _LARGEST_OVERLAP * len(test):
+        raise DataError(
+            f"{train.name}: {overlap} of {len(test)} test images are training images too; check "
+            f"{', '.join(str(file) for file in dict.fromkeys(train.files + test.files))}"
+        )
+    train.overlap = test.overlap = overlap
+    return overlap
+
+
+def _first_difference(ours: tuple[str, ...], theirs: tuple[str, ...]) -> str:
+    return next(f"{a!r} and {b!r}" for a, b in zip(ours, theirs, strict=False) if a != b)
+
+
+def _folder(described: DatasetInfo, root: Path) -> Path:
+    """The data set's folder below ``root``, or ``root`` where that is the folder itself."""
+    folder = root / described.name
+    return root if root.name == described.name and not folder.is_dir() else folder
+
+
 def _open_source(
-    described: DatasetInfo, split: str, root: Path, enough: list[int] | None = None
+    described: DatasetInfo, folder: Path, split: str, enough: list[int] | None, download: bool
 ) -> Source:
+    """The first layout found: published files, parquet shards, image folders."""
     if described.name == "digits":
         return digits.open_source(described, split)
-    folder = root / described.name
-    if not folder.is_dir() and root.name == described.name:
-        folder = root
-    source = parquet.open_source(described, folder, split, enough)
+    source = (
+        cifar.open_source(described, folder, split)
+        or cifar.open_source(described, folder.parent, split)
+        or parquet.open_source(described, folder, split, enough)
+        or folders.open_source(described, folder, split)
+    )
+    if source is None and download:
+        downloading.download(described, folder)
+        return _open_source(described, folder, split, enough, download=False)
     if source is None:
         raise DataError(
             f"{described.name}: no {split} images in {folder}; {described.how_to_get} "
             "(LT_DATA_ROOT or --data-root names the folder above)"
         )
     return source
+
+
+def _check_test(source: Source, described: DatasetInfo) -> None:
+    """A test set that is not complete would give numbers nobody can compare."""
+    counts = np.bincount(source.targets, minlength=described.num_classes)
+    wrong = np.flatnonzero(counts != described.test_count)
+    if len(wrong):
+        raise DataError(
+            f"{described.name}: {len(wrong)} classes have another number of test images than "
+            f"{described.test_count}, first {source.class_names[wrong[0]]!r} with "
+            f"{counts[wrong[0]]} (read from {', '.join(map(str, source.files))})"
+        )

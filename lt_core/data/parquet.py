@@ -91,7 +91,8 @@ def _open(paths: list[Path], info: DatasetInfo) -> Source:
     def read(rows: np.ndarray) -> torch.Tensor:
         chosen = encoded.take(pa.array(rows)).to_pylist()
         height, width = info.image_shape[1:]
-        return torch.from_numpy(images.stack(chosen, height, width, lambda i: name(int(rows[i]))))
+        pixels = images.stack(chosen.__getitem__, lambda i: name(rows[i]), len(rows), height, width)
+        return torch.from_numpy(pixels)
 
     return Source(np.concatenate(targets), names, read, tuple(paths), unless_identity(maps[0]))
 

@@ -1,0 +1,119 @@
+"""Publishing which images a subset holds, so that others train on the same.
+
+Row numbers depend on the files they were counted in. The digests depend on
+the pixels alone, so they find the images in any copy of the data set.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from lt_core.data.dataset import Dataset
+from lt_core.errors import DataError
+
+_DIGEST_LENGTH = 16  # hex digits of each image's SHA-256; 2**64 values tell 50,000 images apart
+_LARGEST_PLAIN = 300_000  # bytes; beyond it the file is compressed
+
+
+def subset_manifest(dataset: Dataset) -> dict:
+    """What identifies the images of ``dataset``, in plain types.
+
+    ``indices`` are rows of the source ``files`` (concatenated in that order);
+    ``images`` begin the SHA-256 of each image's pixels, uint8 in (C, H, W)
+    order, or of its path where the data set is a list of files; ``sha256``
+    is the hash over labels and pixels that every run records.
+    """
+    return {
+        "dataset": dataset.name,
+        "split": dataset.split,
+        "imbalance_factor": dataset.imbalance_factor,
+        "subset_seed": dataset.subset_seed,
+        "holdout": dataset.holdout,
+        "class_names": list(dataset.class_names),
+        "class_counts": dataset.class_counts,
+        "sha256": dataset.sha256,
+        "files": {file.name: _file_sha256(file) for file in dataset.files if file.is_file()},
+        "targets": dataset.targets.tolist(),
+        "indices": dataset.indices.tolist(),
+        "images": [digest.hex()[:_DIGEST_LENGTH] for digest in dataset.image_digests],
+    }
+
+
+def write_subset(dataset: Dataset, folder: str | os.PathLike = "results/subsets") -> Path:
+    """Write the manifest to ``NAME_FACTOR_SEED.json``, compressed (``.gz``) if it is long."""
+    manifest = subset_manifest(dataset)
+    stem = f"{dataset.name}_{dataset.imbalance_factor:g}_{dataset.subset_seed}"
+    content = (json.dumps(manifest, separators=(",", ":")) + "\n").encode()
+    path = Path(folder) / f"{stem}.json"
+    if len(content) > _LARGEST_PLAIN:
+        content = gzip.compress(content, mtime=0)  # no clock: the same bytes every time
+        path = path.with_suffix(".json.gz")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    partial.write_bytes(content)
+    partial.replace(path)
+    return path
+
+
+def read_subset(path: str | os.PathLike) -> dict:
+    """A manifest as :func:`write_subset` wrote it; what is not one raises DataError."""
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)
+        manifest = json.loads(content)
+        if not len(manifest["targets"]) == len(manifest["images"]) == sum(manifest["class_counts"]):
+            raise ValueError("its columns differ in length")
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: not a subset manifest ({error}); get it again") from error
+    return manifest
+
+
+def select(dataset: Dataset, manifest: dict) -> Dataset:
+    """The images of ``manifest``, found by their pixels among those of ``dataset``.
+
+    ``dataset`` is usually the balanced training set from other files. Raises
+    DataError where it lacks an image.
+    """
+    rows_of = defaultdict(list)
+    names = dataset.class_names
+    for row, digest in enumerate(dataset.image_digests):
+        rows_of[names[dataset.targets[row]], digest.hex()[:_DIGEST_LENGTH]].append(row)
+    rows, missing = [], 0
+    for label, digest in zip(manifest["targets"], manifest["images"], strict=True):
+        found = rows_of[manifest["class_names"][label], digest]
+        if found:
+            rows.append(found.pop(0))  # identical images are used up one by one
+        else:
+            missing += 1
+    if missing:
+        raise DataError(
+            f"{dataset.name}: {missing} of {len(manifest['images'])} images of the manifest are "
+            f"not among these {len(dataset)}; load the complete training set"
+        )
+    return Dataset(
+        name=dataset.name,
+        split=manifest["split"],
+        images=dataset.images[rows],
+        targets=dataset.targets[rows],
+        class_names=names,
+        indices=np.asarray(dataset.indices)[rows],
+        imbalance_factor=manifest["imbalance_factor"],
+        subset_seed=manifest["subset_seed"],
+        holdout=manifest["holdout"],
+        files=dataset.files,
+        label_map=dataset.label_map,
+    ).validate()
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
