@@ -5,7 +5,7 @@ generators seeded by (seed, epoch): an :class:`EpochPlan`. So a run sees the sam
 images on a CPU and on a GPU, alone and packed, uninterrupted and resumed, and a
 captured CUDA graph holds nothing random.
 
-Three parts:
+Three parts, beside the draws themselves in :mod:`.epoch_plan`:
 
 - :class:`ImageBank`: the images, uint8, padded and mirrored once. Runs on the same
   data share it.
@@ -23,81 +23,21 @@ A run::
             positions = torch.arange(...)             # places within the epoch
             pixels = feed.batch(positions)            # inside the graph, as all that follows
             target = targets[feed.order[positions]]
+            lam = feed.mixing(positions)              # None without mixup
+            images = normalise(pixels, lam)
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from lt_core.errors import ConfigError, DataError
-
-# One stream of random numbers for each kind of draw: switching one kind of augmentation
-# on leaves the draws of the others as they were.
-_STREAMS = ("order", "crop", "flip")
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """What is done to a training image, in the order of the fields.
-
-    crop_padding
-        Pixels of black added on each side before a window of the original size is cut
-        at random; 0 = no crop.
-    flip
-        Mirror left and right with probability 1/2.
-    """
-
-    crop_padding: int = 0
-    flip: bool = False
-
-    def __post_init__(self):
-        padding = self.crop_padding
-        if isinstance(padding, bool) or not isinstance(padding, int) or padding < 0:
-            raise ConfigError(f"crop_padding: expected 0 or more pixels, got {padding!r}")
-
-
-@dataclass(frozen=True)
-class EpochPlan:
-    """The draws of one epoch, on the CPU; entry i belongs to place i of the epoch.
-
-    order : (N,) int64, the image at each place, a permutation
-    top, left : (N,) int64, corner of the window in the padded image, 0 to 2 * padding
-    flip : (N,) bool, mirrored after the crop
-    """
-
-    order: Tensor
-    top: Tensor
-    left: Tensor
-    flip: Tensor
-
-
-def draw_plan(augmentation: Augmentation, count: int, seed: int, epoch: int) -> EpochPlan:
-    """The plan of one epoch for ``count`` images; ``epoch`` counts from 0."""
-    if seed < 0 or epoch < 0:
-        raise ConfigError(f"seed and epoch: expected 0 or more, got {seed} and {epoch}")
-    streams = {
-        name: torch.Generator().manual_seed(_seed_of(seed, epoch, number))
-        for number, name in enumerate(_STREAMS)
-    }
-    shifts = 2 * augmentation.crop_padding + 1
-    corner = torch.randint(shifts, (2, count), generator=streams["crop"])
-    coin = torch.rand(count, generator=streams["flip"]) < 0.5
-    return EpochPlan(
-        order=torch.randperm(count, generator=streams["order"]),
-        top=corner[0],
-        left=corner[1],
-        flip=coin if augmentation.flip else torch.zeros_like(coin),
-    )
-
-
-def _seed_of(*entropy: int) -> int:
-    # Neighbouring seeds and epochs must not give related streams; SeedSequence hashes them.
-    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0])
+from lt_core.training import autoaugment
+from lt_core.training.autoaugment import on_device
+from lt_core.training.epoch_plan import Augmentation, EpochPlan, draw_plan
 
 
 class ImageBank:
@@ -143,7 +83,7 @@ class ImageBank:
 
     def plan(self, seed: int, epoch: int) -> EpochPlan:
         """The draws of epoch ``epoch`` (from 0) of the run with seed ``seed``."""
-        return draw_plan(self.augmentation, self.count, seed, epoch)
+        return draw_plan(self.augmentation, self.count, (self.height, self.width), seed, epoch)
 
     def window_rows(self, plan: EpochPlan) -> Tensor:
         """(N,) int64 on the CPU: the row of :meth:`windows` at each place of the epoch."""
@@ -153,23 +93,32 @@ class ImageBank:
         image = plan.order + flip * self.count
         return (image * self._padded_height + plan.top) * self._padded_width + left
 
-    def windows(self, rows: Tensor) -> Tensor:
-        """The windows at ``rows`` (B,) int64: (B, C, H, W) uint8, channels last in memory."""
-        return self._windows.index_select(0, rows).permute(0, 3, 1, 2)
+    def windows(self, rows: Tensor, out: Tensor | None = None) -> Tensor:
+        """The windows at ``rows`` (B,) int64: (B, H, W, C) uint8."""
+        return torch.index_select(self._windows, 0, rows, out=out)
 
 
 class EpochFeed:
     """The images of one run's current epoch, in the epoch's order.
 
     Several feeds may read one :class:`ImageBank`. :meth:`load` begins an epoch and runs
-    outside captured graphs; :meth:`batch` runs inside them.
+    outside captured graphs; :meth:`batch` and :meth:`mixing` run inside them. Crops and
+    flips are made batch by batch; AutoAugment and Cutout need the epoch's images as a
+    whole, in a buffer of N images of this feed.
     """
 
     def __init__(self, bank: ImageBank):
         self.bank = bank
+        augmentation, device = bank.augmentation, bank.device
         #: (N,) int64: the image at each place of the epoch, for looking up its target.
-        self.order = torch.zeros(bank.count, dtype=torch.int64, device=bank.device)
+        self.order = torch.zeros(bank.count, dtype=torch.int64, device=device)
         self._rows = torch.zeros_like(self.order)
+        self._pixels = self._mixing = None
+        if augmentation.autoaugment or augmentation.cutout:
+            shape = (bank.count, bank.height, bank.width, bank.channels)
+            self._pixels = torch.zeros(shape, dtype=torch.uint8, device=device)
+        if augmentation.mixup_alpha:
+            self._mixing = torch.zeros(bank.count, device=device)
 
     def load(self, plan: EpochPlan) -> None:
         """Begin the epoch that ``plan`` describes; every buffer is written in place."""
@@ -177,12 +126,45 @@ class EpochFeed:
             raise ConfigError(
                 f"plan: expected draws for {self.bank.count} images, got {len(plan.order)}"
             )
-        fill(self.order, plan.order)
-        fill(self._rows, self.bank.window_rows(plan))
+        self.order.copy_(on_device(plan.order, self.order))
+        self._rows.copy_(on_device(self.bank.window_rows(plan), self._rows))
+        if self._mixing is not None:
+            self._mixing.copy_(on_device(plan.mixing, self._mixing))
+        if self._pixels is not None:
+            self.bank.windows(self._rows, out=self._pixels)
+            if plan.operations is not None:
+                autoaugment.augment_(self._pixels, plan.operations)
+            if plan.hole is not None:
+                cut_out_(self._pixels, plan.hole, self.bank.augmentation.cutout)
 
     def batch(self, positions: Tensor) -> Tensor:
         """The augmented images at ``positions`` (B,) int64: uint8 (B, C, H, W), channels last."""
-        return self.bank.windows(self._rows.index_select(0, positions))
+        if self._pixels is not None:
+            pixels = self._pixels.index_select(0, positions)
+        else:
+            pixels = self.bank.windows(self._rows.index_select(0, positions))
+        return pixels.permute(0, 3, 1, 2)
+
+    def mixing(self, positions: Tensor) -> Tensor | None:
+        """Lambda of the batch at ``positions``, (1,) float32, or None without mixup.
+
+        The mixed loss is ``lam * loss(z, y) + (1 - lam) * loss(z, y.roll(1))`` for the
+        logits ``z`` of ``normalise(pixels, lam)``.
+        """
+        return None if self._mixing is None else self._mixing.index_select(0, positions[:1])
+
+
+def cut_out_(pixels: Tensor, hole: Tensor, side: int) -> None:
+    """Set to black, in ``pixels`` (N, H, W, C), the squares centred at ``hole`` (2, N).
+
+    The square covers the lines and columns from c - side/2 up to, without, c + side/2.
+    """
+    inside = []
+    for centre, length in zip(on_device(hole, pixels), pixels.shape[1:3], strict=True):
+        distance = torch.arange(length, device=pixels.device) - centre[:, None]
+        inside.append((distance >= -side // 2) & (distance < side // 2))
+    square = inside[0][:, :, None] & inside[1][:, None, :]
+    pixels.masked_fill_(square[..., None], 0)
 
 
 class Normaliser:
@@ -213,16 +195,16 @@ class Normaliser:
         self._channels = len(mean)
         self.dtype = dtype
 
-    def __call__(self, pixels: Tensor) -> Tensor:
-        """``pixels`` uint8 (B, C, H, W) to ``dtype``, both channels last in memory."""
+    def __call__(self, pixels: Tensor, mixing: Tensor | None = None) -> Tensor:
+        """``pixels`` uint8 (B, C, H, W) to ``dtype``, both channels last in memory.
+
+        With ``mixing`` (lambda, one value) each image becomes lambda times itself plus
+        1 - lambda times the image before it in the batch.
+        """
         count, _, height, width = pixels.shape
         lines = pixels.permute(0, 2, 3, 1).reshape(count, height, width * self._channels)
-        lines = torch.addcmul(self._shift, lines, self._scale).to(self.dtype)
+        lines = torch.addcmul(self._shift, lines, self._scale)
+        if mixing is not None:
+            lines = torch.lerp(lines.roll(1, 0), lines, mixing)
+        lines = lines.to(self.dtype)
         return lines.view(count, height, width, self._channels).permute(0, 3, 1, 2)
-
-
-def fill(buffer: Tensor, values: Tensor) -> None:
-    """Copy CPU ``values`` into ``buffer`` without making the host wait for the device."""
-    if buffer.device.type == "cuda":
-        values = values.pin_memory()
-    buffer.copy_(values, non_blocking=True)

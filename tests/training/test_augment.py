@@ -1,38 +1,14 @@
-"""Crops, flips and normalisation against torchvision, image by image."""
+"""Crops, flips, Cutout, mixup and normalisation, against torchvision and plain loops."""
 
 import pytest
 import torch
+from images import DEVICES, SIZE, loaded, noise, positions
+from scipy.stats import beta, chisquare, kstest
 from torchvision.transforms import v2
 
 from lt_core.errors import ConfigError, DataError
-from lt_core.training.augment import Augmentation, EpochFeed, ImageBank, Normaliser, draw_plan
-
-DEVICES = [
-    "cpu",
-    pytest.param(
-        "cuda",
-        marks=[
-            pytest.mark.gpu,
-            pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA"),
-        ],
-    ),
-]
-
-
-def noise(count, channels=3, height=32, width=32, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    shape = (count, channels, height, width)
-    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
-
-
-def loaded(bank, seed=0, epoch=0):
-    feed, plan = EpochFeed(bank), bank.plan(seed, epoch)
-    feed.load(plan)
-    return feed, plan
-
-
-def positions(bank):
-    return torch.arange(bank.count, device=bank.device)
+from lt_core.training.augment import EpochFeed, ImageBank, Normaliser
+from lt_core.training.epoch_plan import Augmentation, draw_plan
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -66,24 +42,26 @@ def test_the_border_is_black():
     assert Normaliser([0.5] * 3, [0.25] * 3, 4)(pixels).min() == -2  # 0 before normalising
 
 
+EVERYTHING = Augmentation(4, True, autoaugment="cifar10", cutout=16, mixup_alpha=1.0)
+
+
 def test_plans_follow_from_seed_and_epoch_alone():
-    augmentation = Augmentation(crop_padding=4, flip=True)
     before = torch.random.get_rng_state()
-    plan, again = (draw_plan(augmentation, 500, 3, 7) for _ in range(2))
+    plan, again = (draw_plan(EVERYTHING, 500, SIZE, 3, 7) for _ in range(2))
     assert all(torch.equal(getattr(plan, name), getattr(again, name)) for name in vars(plan))
     for seed, epoch in [(3, 8), (4, 7), (7, 3)]:
-        other = draw_plan(augmentation, 500, seed, epoch)
-        assert not any(
-            torch.equal(getattr(plan, name), getattr(other, name)) for name in vars(plan)
-        )
+        other = draw_plan(EVERYTHING, 500, SIZE, seed, epoch)
+        for name in vars(plan):
+            assert not torch.equal(getattr(plan, name), getattr(other, name))
     assert torch.equal(before, torch.random.get_rng_state())
     # Switching one kind of augmentation on leaves the draws of the others alone.
-    assert torch.equal(plan.order, draw_plan(Augmentation(), 500, 3, 7).order)
-    assert torch.equal(plan.top, draw_plan(Augmentation(4), 500, 3, 7).top)
+    assert torch.equal(plan.order, draw_plan(Augmentation(), 500, SIZE, 3, 7).order)
+    assert torch.equal(plan.top, draw_plan(Augmentation(4), 500, SIZE, 3, 7).top)
+    assert torch.equal(plan.hole, draw_plan(Augmentation(cutout=2), 500, SIZE, 3, 7).hole)
 
 
 def test_draws_are_uniform():
-    plan = draw_plan(Augmentation(crop_padding=4, flip=True), 81_000, seed=0, epoch=0)
+    plan = draw_plan(Augmentation(crop_padding=4, flip=True), 81_000, SIZE, seed=0, epoch=0)
     assert torch.equal(plan.order.sort().values, torch.arange(81_000))
     observed = torch.bincount(plan.top * 9 + plan.left, minlength=81).double()
     # 99.99 % point of chi-square with 80 degrees of freedom
@@ -91,16 +69,72 @@ def test_draws_are_uniform():
     assert abs(plan.flip.double().mean() - 0.5) < 4 * 0.5 / 81_000**0.5
 
 
-def test_a_new_epoch_keeps_every_address():
-    bank = ImageBank(noise(20), Augmentation(4, True))
+@pytest.mark.parametrize("side", [2, 16, 40])
+def test_cutout_equals_a_plain_loop(side):
+    images = torch.full((300, 3, 12, 32), 255, dtype=torch.uint8)
+    bank = ImageBank(images, Augmentation(cutout=side))
+    feed, plan = loaded(bank)
+    expected = images.clone()
+    for image, line, column in zip(expected, *plan.hole.tolist(), strict=True):
+        lines = slice(max(line - side // 2, 0), min(line + side // 2, 12))
+        columns = slice(max(column - side // 2, 0), min(column + side // 2, 32))
+        image[:, lines, columns] = 0
+    assert torch.equal(feed.batch(positions(bank)), expected)
+
+
+def test_cutout_areas_follow_the_published_distribution():
+    """The square's centre is uniform over the pixels, so the border cuts off parts of it."""
+    count, side = 40_000, 16
+    bank = ImageBank(
+        torch.full((count, 1, 32, 32), 255, dtype=torch.uint8), Augmentation(cutout=side)
+    )
+    feed, _ = loaded(bank)
+    black = (feed.batch(positions(bank)) == 0).sum((1, 2, 3))
+    lengths = [min(c + side // 2, 32) - max(c - side // 2, 0) for c in range(32)]
+    expected = torch.bincount(torch.tensor([a * b for a in lengths for b in lengths]))
+    areas = expected.nonzero().flatten()
+    observed = torch.bincount(black, minlength=len(expected))
+    assert observed[expected == 0].sum() == 0
+    result = chisquare(observed[areas], expected[areas] * count / 32**2)
+    assert result.pvalue > 1e-4
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 4.0])
+def test_mixing_weights_follow_a_beta_distribution(alpha):
+    weights = draw_plan(Augmentation(mixup_alpha=alpha), 20_000, SIZE, 0, 0).mixing.double()
+    assert kstest(weights, beta(alpha, alpha).cdf).pvalue > 1e-4
+    assert kstest(weights, beta(1.2 * alpha, alpha).cdf).pvalue < 1e-6  # the bar has power
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_mixup_equals_torchvision_given_its_weight(device):
+    bank = ImageBank(noise(32), Augmentation(mixup_alpha=1.0), device)
+    feed, plan = loaded(bank)
+    batch = torch.arange(8, 24, device=device)
+    weight = feed.mixing(batch)
+    assert weight.shape == (1,)
+    assert weight == plan.mixing[8]
+    normalise = Normaliser([0.5, 0.4, 0.3], [0.25, 0.2, 0.3], 32, device)
+    plain = normalise(feed.batch(batch))
+    mixup = v2.MixUp(num_classes=2)
+    expected = mixup.transform(
+        plain.contiguous(), {"lam": float(weight), "labels": None, "batch_size": 16}
+    )
+    torch.testing.assert_close(normalise(feed.batch(batch), weight), expected, rtol=1e-6, atol=1e-6)
+    assert torch.equal(normalise(feed.batch(batch), torch.ones_like(weight)), plain)
+
+
+@pytest.mark.parametrize("augmentation", [Augmentation(4, True), EVERYTHING])
+def test_a_new_epoch_keeps_every_address(augmentation):
+    bank = ImageBank(noise(20), augmentation)
     feed, _ = loaded(bank, epoch=0)
-    buffers = {
-        name: value.data_ptr() for name, value in vars(feed).items() if torch.is_tensor(value)
-    }
+    addresses = [value.data_ptr() for value in vars(feed).values() if torch.is_tensor(value)]
     first = feed.batch(positions(bank))
     feed.load(bank.plan(0, 1))
-    assert buffers == {n: v.data_ptr() for n, v in vars(feed).items() if torch.is_tensor(v)}
+    assert addresses == [v.data_ptr() for v in vars(feed).values() if torch.is_tensor(v)]
     assert not torch.equal(first, feed.batch(positions(bank)))
+    feed.load(bank.plan(0, 0))
+    assert torch.equal(first, feed.batch(positions(bank)))
 
 
 def test_feeds_share_a_bank_without_touching_each_other():
@@ -127,11 +161,17 @@ def test_normalising_equals_torchvision(channels, device):
 def test_bad_input_is_named():
     with pytest.raises(ConfigError, match="crop_padding"):
         Augmentation(crop_padding=-1)
+    with pytest.raises(ConfigError, match="even side"):
+        Augmentation(cutout=7)
+    with pytest.raises(ConfigError, match="mixup_alpha"):
+        Augmentation(mixup_alpha=float("nan"))
     with pytest.raises(DataError, match="uint8"):
         ImageBank(torch.zeros(2, 3, 4, 4), Augmentation())
     with pytest.raises(ConfigError, match="seed and epoch"):
-        draw_plan(Augmentation(), 4, -1, 0)
+        draw_plan(Augmentation(), 4, SIZE, -1, 0)
     with pytest.raises(ConfigError, match="20 images"):
-        EpochFeed(ImageBank(noise(20), Augmentation())).load(draw_plan(Augmentation(), 4, 0, 0))
+        EpochFeed(ImageBank(noise(20), Augmentation())).load(
+            draw_plan(Augmentation(), 4, SIZE, 0, 0)
+        )
     with pytest.raises(ConfigError, match="std above 0"):
         Normaliser([0.5], [0.0], 8)
