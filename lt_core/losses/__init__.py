@@ -15,6 +15,9 @@ from typing import Any
 from lt_core.errors import ConfigError, unknown
 from lt_core.losses import parameters
 from lt_core.losses.base import LongTailLoss
+from lt_core.losses.class_balanced import ClassBalanced
+from lt_core.losses.effective_number import EffectiveNumber
+from lt_core.losses.focal import Focal
 from lt_core.losses.softmax import Softmax
 
 __all__ = ["LongTailLoss", "converted", "create", "defaults", "names", "register"]
@@ -22,6 +25,9 @@ __all__ = ["LongTailLoss", "converted", "create", "defaults", "names", "register
 #: One line registers a loss; the order is that of the tables.
 _METHODS: dict[str, type[LongTailLoss]] = {
     "softmax": Softmax,
+    "class_balanced": ClassBalanced,
+    "effective_number": EffectiveNumber,
+    "focal": Focal,
 }
 
 

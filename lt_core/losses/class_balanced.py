@@ -1,0 +1,53 @@
+"""Re-weighting by inverse class frequency."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lt_core.losses.base import LongTailLoss
+
+
+def inverse_frequency_weights(class_counts: Tensor) -> Tensor:
+    r"""Class weights :math:`w_c = C\,n_c^{-1} / \sum_k n_k^{-1}`, shape ``(C,)``, float64.
+
+    They sum to ``C``: on balanced data every weight is 1.
+    """
+    inverse = class_counts.double().reciprocal()
+    return inverse * (inverse.numel() / inverse.sum())
+
+
+class ClassBalanced(LongTailLoss):
+    r"""Softmax cross-entropy weighted by inverse class frequency.
+
+    .. math:: \ell = -w_y \log p_y, \qquad w_c = \frac{C / n_c}{\sum_k 1 / n_k}
+
+    Gradient: :math:`w_y (p_j - [j = y])`. The weight scales a sample's whole pull and
+    all its pushes alike; it cannot change who pushes whom.
+
+    logits ``(N, C)`` unnormalised; target ``(N,)`` int64 in ``[0, C)``. Returns nats.
+    ``reduction="mean"`` divides by the batch size; the published re-weighting baselines
+    use PyTorch's weighted mean, ``reduction="weighted_mean"``, in which the scale of the
+    weights cancels.
+    Source: "Class Balanced" of arXiv:2204.09234, Table 1. Not the "class-balanced loss"
+    of Cui et al. 2019, which weights by the effective number (:mod:`.effective_number`).
+    """
+
+    def __init__(self, class_counts: Sequence[int], reduction: str = "mean"):
+        super().__init__(class_counts, reduction)
+        weight = inverse_frequency_weights(self.class_counts)
+        self.register_buffer("class_weight", weight, persistent=False)
+
+    def per_sample(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        return weighted_cross_entropy(logits, target, self.class_weight)
+
+
+def weighted_cross_entropy(
+    logits: Tensor, target: Tensor, class_weight: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Weighted loss and weight of each sample, both ``(N,)``."""
+    weight = torch.index_select(class_weight, 0, target).to(logits.dtype)
+    return weight * F.cross_entropy(logits, target, reduction="none"), weight

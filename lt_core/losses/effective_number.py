@@ -1,0 +1,100 @@
+"""Re-weighting by the effective number of samples, in its published forms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lt_core.losses.base import LongTailLoss
+from lt_core.losses.class_balanced import weighted_cross_entropy
+from lt_core.losses.parameters import choice, number
+
+FORMS = ("softmax", "sigmoid", "focal", "port")
+
+
+def effective_number_weights(class_counts: Tensor, beta: float) -> Tensor:
+    r"""Class weights :math:`w_c \propto (1-\beta) / (1-\beta^{n_c})` that sum to ``C``.
+
+    Shape ``(C,)``, float64. ``beta = 0`` gives 1 for every class; as ``beta`` nears 1 the
+    weights near inverse frequency.
+    """
+    if beta == 0:
+        return torch.ones_like(class_counts, dtype=torch.float64)
+    weight = -1 / torch.expm1(class_counts.double() * math.log(beta))
+    return weight * (weight.numel() / weight.sum())
+
+
+class EffectiveNumber(LongTailLoss):
+    r"""Cross-entropy weighted by the inverse effective number of samples.
+
+    .. math:: \ell = -w_y \log p_y, \qquad w_c \propto \frac{1-\beta}{1-\beta^{n_c}},
+              \quad \sum_c w_c = C
+
+    Gradient: :math:`w_y (p_j - [j = y])`. With :math:`n \ll 1/(1-\beta)` the weight is
+    inverse frequency; above that, more images of a class no longer count as more.
+
+    Parameters: ``beta`` in ``[0, 1)``; ``gamma >= 0``, used by ``form="focal"`` only;
+    ``form``:
+
+    - ``"softmax"``: the formula above.
+    - ``"sigmoid"``: :math:`w_y \sum_j \mathrm{BCE}(\sigma(z_j), [j=y])`, one-vs-all.
+    - ``"focal"``: as ``"sigmoid"``, each term times :math:`(1-p_t)^\gamma`, where
+      :math:`p_t` is the probability of the right answer of that binary problem.
+    - ``"port"``: the "softmax" of a popular PyTorch port, a *binary* cross-entropy on
+      softmax probabilities averaged over the classes. It is not the paper's loss and is
+      here so that results obtained with it can be recognised.
+
+    logits ``(N, C)`` unnormalised; target ``(N,)`` int64 in ``[0, C)``. Returns nats.
+    The authors divide by the batch size (``"mean"``), LDAM-DRW by the sum of the weights
+    (``"weighted_mean"``).
+    Source: Cui et al. 2019, arXiv:1901.05555, whose title calls it "class-balanced loss".
+    """
+
+    def __init__(
+        self,
+        class_counts: Sequence[int],
+        reduction: str = "mean",
+        *,
+        beta: float = 0.9999,
+        form: str = "softmax",
+        gamma: float = 1.0,
+    ):
+        super().__init__(class_counts, reduction)
+        self.beta = number("effective_number.beta", beta, minimum=0, below=1)
+        self.form = choice("effective_number.form", form, FORMS)
+        self.gamma = number("effective_number.gamma", gamma, minimum=0)
+        weight = effective_number_weights(self.class_counts, self.beta)
+        self.register_buffer("class_weight", weight, persistent=False)
+
+    def per_sample(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        if self.form == "softmax":
+            return weighted_cross_entropy(logits, target, self.class_weight)
+        weight = torch.index_select(self.class_weight, 0, target).to(logits.dtype)
+        if self.form == "port":
+            return weight * port_binary_cross_entropy(logits, target), weight
+        wrongness = one_vs_all(logits, target)
+        terms = F.softplus(wrongness)
+        if self.form == "focal":
+            terms = terms * torch.exp(-self.gamma * F.softplus(-wrongness))
+        return weight * terms.sum(dim=1), weight
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, beta={self.beta:g}, form={self.form!r}"
+
+
+def one_vs_all(logits: Tensor, target: Tensor) -> Tensor:
+    """Logits with the target's sign turned: ``sigmoid`` of it is ``|sigmoid(z) - onehot|``."""
+    column = target[:, None]
+    return logits.scatter_add(1, column, -2 * logits.gather(1, column))
+
+
+def port_binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Mean over classes of the binary cross-entropy on softmax probabilities, ``(N,)``."""
+    onehot = torch.zeros_like(logits).scatter(1, target[:, None], 1.0)
+    with torch.autocast(logits.device.type, enabled=False):  # autocast refuses this function
+        terms = F.binary_cross_entropy(logits.softmax(dim=1), onehot, reduction="none")
+    return terms.mean(dim=1)

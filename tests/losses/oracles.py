@@ -1,0 +1,85 @@
+"""Reading and comparing the reference vectors (``oracles/README.md`` beside the data)."""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+STATIC = tuple(
+    f"c{classes}_imb{factor}_b{batch}_{kind}"
+    for classes, factor, batch, kind in [
+        (10, 100, 64, "normal"),
+        (10, 500, 64, "normal"),
+        (10, 100, 64, "extreme"),
+        (10, 100, 64, "absent"),
+        (10, 100, 1, "normal"),
+        (100, 100, 64, "normal"),
+        (100, 500, 64, "normal"),
+        (100, 100, 64, "extreme"),
+        (100, 100, 64, "absent"),
+        (100, 100, 1, "normal"),
+        (1000, 100, 64, "normal"),
+        (1000, 500, 64, "extreme"),
+    ]
+)
+SEQUENCES = ("seq_c10_imb100_b64", "seq_c100_imb500_b64")
+
+
+@functools.cache
+def load(name: str) -> dict[str, np.ndarray]:
+    """All arrays of one oracle file; skips the test where the oracles are not."""
+    root = os.environ.get("LT_DATA_ROOT")
+    if not root:
+        pytest.skip("LT_DATA_ROOT is not set: the reference vectors lie in `oracles` beside it")
+    path = Path(root).parent / "oracles" / f"{name}.npz"
+    if not path.is_file():
+        pytest.skip(f"no reference vectors at {path}")
+    with np.load(path) as archive:
+        return dict(archive)
+
+
+def inputs(case: str) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
+    """Logits in float64, targets and class counts of a case."""
+    archive = load("inputs")
+    logits = torch.from_numpy(archive[f"{case}/logits"].astype(np.float64))
+    target = torch.from_numpy(archive[f"{case}/targets"].astype(np.int64))
+    return logits, target, archive[f"{case}/class_counts"].tolist()
+
+
+def deviation(actual: np.ndarray, expected: np.ndarray) -> float:
+    """Largest deviation relative to the largest expected magnitude."""
+    return float(np.abs(actual - expected).max() / np.abs(expected).max())
+
+
+def compare(
+    loss, logits, target, archive, key, *, step=None, rtol=1e-9, factor=1.0
+) -> torch.Tensor:
+    """Assert value and, where stored, gradients of one call; return the loss.
+
+    Gradients of 100 classes and more are stored in float32, so their rows get its rounding.
+    ``factor`` multiplies ours, for a constant that the reference puts elsewhere.
+    """
+    at = slice(None) if step is None else step
+    leaf = logits.clone().requires_grad_()
+    value = loss(leaf, target) * factor
+    value.backward()
+    assert_near(value.detach().numpy(), archive[f"{key}/loss"][() if step is None else step], rtol)
+    if f"{key}/grad_rows" in archive:
+        grad = leaf.grad.numpy()
+        rows = archive[f"{key}/grad_rows"][at]
+        rounded = 2e-7 if rows.dtype == np.float32 else rtol
+        assert_near(grad[: len(rows)], rows, max(rtol, rounded), atol=1e-12)
+        cancelled = rtol * np.abs(grad).sum(0).max()  # sums of both signs lose digits
+        assert_near(grad.sum(0), archive[f"{key}/grad_colsum"][at], rtol, max(1e-12, cancelled))
+        norms = np.linalg.norm(grad, axis=1)
+        assert_near(norms, archive[f"{key}/grad_rownorm"][at], rtol, atol=1e-12)
+    return value.detach()
+
+
+def assert_near(actual, expected, rtol: float, atol: float = 1e-12) -> None:
+    np.testing.assert_allclose(actual, expected, rtol=rtol, atol=atol)
