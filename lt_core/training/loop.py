@@ -22,7 +22,7 @@ from lt_core.errors import CheckpointError, TrainingError, Unfinished
 from lt_core.runs import Run, Store
 from lt_core.runs import read as read_run
 from lt_core.training import environment
-from lt_core.training.augment import Augmentation, ImageBank
+from lt_core.training.augment import ImageBank
 from lt_core.training.config import RunConfig
 from lt_core.training.engine import Engine, TestImages
 from lt_core.training.metrics import evaluation
@@ -54,11 +54,7 @@ class Images:
         return self._train[key]
 
     def bank(self, config: RunConfig) -> ImageBank:
-        recipe = config.resolved_recipe()
-        augmentation = Augmentation(
-            crop_padding=recipe.crop_padding,
-            flip=recipe.flip,
-        )
+        augmentation = config.resolved_recipe().augmentation()
         train = self.train(config)
         key = (train.sha256, augmentation)
         if key not in self._banks:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 from lt_core.errors import ConfigError, unknown
+from lt_core.training.epoch_plan import Augmentation
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,11 @@ class Recipe:
         start = max(warmup, 1)
         fraction = (epoch - start) / max(epochs - start, 1)
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * fraction))
+
+    def augmentation(self) -> Augmentation:
+        """What is done to a training image."""
+        values = self.numbers()
+        return Augmentation(**{entry.name: values[entry.name] for entry in fields(Augmentation)})
 
     def numbers(self) -> dict:
         """Every field that changes the numbers: all but the name and the source."""

@@ -1,0 +1,113 @@
+"""What the benchmarks share: data of the right size, timing, and a report."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from lt_core import data
+from lt_core.training import RunConfig, environment
+from lt_core.training.augment import ImageBank
+from lt_core.training.engine import Engine, TestImages
+
+
+def synthetic(name: str, imbalance_factor: float, test: bool = False) -> data.Dataset:
+    """Random images with the shape and class counts of a data set: speed needs no more."""
+    about = data.info(name)
+    counts = [1000] * 10 if test else None
+    counts = counts or data.class_counts(about.num_classes, about.head_count, imbalance_factor)
+    targets = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(
+        0, 256, (len(targets), *about.image_shape), dtype=torch.uint8, generator=generator
+    )
+    names = tuple(str(number) for number in range(about.num_classes))
+    rows = torch.arange(len(targets)).numpy()
+    return data.Dataset(name, "test" if test else "train", images, targets, names, rows)
+
+
+@dataclass
+class Bench:
+    """Engines on one device over shared synthetic images."""
+
+    device: torch.device
+    dataset: str = "cifar10"
+    imbalance_factor: float = 100
+    train: data.Dataset = field(init=False)
+    test: TestImages = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.train = synthetic(self.dataset, self.imbalance_factor)
+        self.test = TestImages(synthetic(self.dataset, 1, test=True), self.device)
+        self._banks = {}
+
+    def engine(self, method: str = "softmax", graphs: bool | None = None, **fields) -> Engine:
+        config = RunConfig(self.dataset, method, self.imbalance_factor, **fields)
+        augmentation = config.resolved_recipe().augmentation()
+        if augmentation not in self._banks:
+            self._banks[augmentation] = ImageBank(self.train.images, augmentation, self.device)
+        bank = self._banks[augmentation]
+        return Engine(config, self.train, bank, self.test, self.device, graphs)
+
+    def seconds(self, work: Callable[[], None]) -> float:
+        self.synchronize()
+        start = time.perf_counter()
+        work()
+        self.synchronize()
+        return time.perf_counter() - start
+
+    def synchronize(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+def run_epoch(*engines: Engine, epoch: int = 0, evaluate: bool = False) -> int:
+    """One epoch of each engine, a step of each in turn; the number of images."""
+    active = []
+    for engine in engines:
+        engine.begin_epoch(epoch)
+        active.append(engine.steps())
+    while active:
+        active = [steps for steps in active if next(steps, True) is None]
+    if evaluate:
+        for readout in [engine.end_epoch() for engine in engines]:
+            readout.read()
+    return sum(engine.images_per_epoch for engine in engines)
+
+
+class Report:
+    """Rows of a benchmark, printed as they come and written as CSV and Markdown."""
+
+    def __init__(self, claim: str, device: torch.device):
+        self.claim, self.device, self.rows = claim, device, []
+
+    def add(self, what: str, value: float, unit: str, bar: str = "", holds: bool | None = None):
+        verdict = {None: "", True: "holds", False: "DOES NOT HOLD"}[holds]
+        row = {"what": what, "value": round(value, 4), "unit": unit, "bar": bar, "verdict": verdict}
+        self.rows.append(row)
+        print(f"{what:<58} {value:>12,.3f} {unit:<9} {bar:<10} {verdict}", flush=True)
+
+    def write(self, folder: Path, command: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        hardware = environment.hardware(self.device)
+        slug = "_".join(hardware.lower().replace(",", "").split())
+        name = f"{self.claim}_{slug}_{time.strftime('%Y%m')}"
+        versions = ", ".join(f"{k} {v}" for k, v in environment.versions().items())
+        table = pd.DataFrame(self.rows)
+        table.to_csv(folder / f"{name}.csv", index=False)
+        cells = [table.columns.tolist(), ["---"] * len(table.columns), *table.values.tolist()]
+        lines = ["| " + " | ".join(str(cell) for cell in row) + " |" for row in cells]
+        head = f"# {self.claim}\n\n`{command}`\n\n{hardware}; {versions}.\n\n"
+        (folder / f"{name}.md").write_text(head + "\n".join(lines) + "\n")
+
+
+def arguments(description: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--out", type=Path, help="folder for the CSV and Markdown tables")
+    return parser

@@ -1,0 +1,87 @@
+"""All GPU bars in one command, both sides of each ratio in turn in one process.
+
+    python -m benchmarks.engine_gpu --out benchmarks
+
+The peer is what published long-tail code does, made generous: images already on the
+GPU, crops by one index, eager float32 (with the TF32 that PyTorch allows by default),
+and the loss read to the host every step for the log.
+"""
+
+from __future__ import annotations
+
+import statistics
+
+import torch
+import torch.nn.functional as F
+
+from benchmarks.common import Bench, Report, arguments, run_epoch
+from lt_core import models
+from lt_core.training.augment import EpochFeed, Normaliser
+from lt_core.training.loop import settings
+
+ROUNDS = 3
+
+
+def peer_epoch(bench: Bench, engine) -> int:
+    """An epoch of the eager loop that the published repositories run."""
+    model = models.create("resnet32", 10, seed=0).to(bench.device)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=2e-4)
+    feed = EpochFeed(engine.bank)
+    feed.load(engine.bank.plan(0, 0))
+    to_float = Normaliser((0.5,) * 3, (0.2,) * 3, 32, bench.device)
+    total = 0.0
+    for start in range(0, engine.images_per_epoch, 128):
+        rows = torch.arange(start, min(start + 128, engine.images_per_epoch), device=bench.device)
+        images = to_float(feed.batch(rows)).contiguous()
+        loss = F.cross_entropy(model(images), engine.targets[feed.order[rows]])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        total += loss.item()
+    return engine.images_per_epoch
+
+
+def rates(bench: Bench, arms: dict) -> dict[str, float]:
+    """Images per second of each arm: the median over rounds that take the arms in turn."""
+    for work in arms.values():
+        work()
+    seen = {name: [] for name in arms}
+    for _ in range(ROUNDS):
+        for name, work in arms.items():
+            images = []
+            seconds = bench.seconds(lambda work=work, images=images: images.append(work()))
+            seen[name].append(images[0] / seconds)
+    return {name: statistics.median(values) for name, values in seen.items()}
+
+
+def main() -> None:
+    options = arguments(__doc__).parse_args()
+    device = torch.device("cuda")
+    bench = Bench(device)
+    report = Report("engine", device)
+    half, single = bench.engine(precision="bfloat16"), bench.engine()
+    packs = {n: [bench.engine(precision="bfloat16", seed=s) for s in range(n)] for n in (2, 4, 8, 16)}
+    with settings(device, deterministic=False):
+        arms = {
+            "peer": lambda: peer_epoch(bench, single),
+            "one run, float32": lambda: run_epoch(single),
+            "one run, bfloat16": lambda: run_epoch(half),
+        }
+        arms |= {
+            f"{n} runs packed, bfloat16": lambda engines=engines: run_epoch(*engines)
+            for n, engines in packs.items()
+        }
+        measured = rates(bench, arms)
+    for name, rate in measured.items():
+        report.add(name, rate, "images/s")
+    one, eight = measured["one run, bfloat16"], measured["8 runs packed, bfloat16"]
+    report.add("one run / peer", one / measured["peer"], "x", ">= 4", one >= 4 * measured["peer"])
+    report.add("one run", one, "images/s", ">= 100000", one >= 1e5)
+    report.add("eight packed / one run", eight / one, "x", ">= 2", eight >= 2 * one)
+    report.add("eight / peer", eight / measured["peer"], "x", ">= 10", eight >= 10 * measured["peer"])
+    if options.out:
+        report.write(options.out, "python -m benchmarks.engine_gpu")
+
+
+if __name__ == "__main__":
+    main()
