@@ -24,7 +24,7 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -55,7 +55,8 @@ class Run:
     record: dict
     files: dict = field(repr=False)
 
-    def _read(self, name: str) -> bytes:
+    def content(self, name: str) -> bytes:
+        """The bytes of one of the run's files, checked against its hash."""
         content = (self.path / name).read_bytes()
         if hashlib.sha256(content).hexdigest() != self.files.get(name):
             raise StoreError(
@@ -66,13 +67,13 @@ class Run:
 
     @cached_property
     def history(self) -> pd.DataFrame:
-        return pd.read_csv(io.BytesIO(self._read(HISTORY)))
+        return pd.read_csv(io.BytesIO(self.content(HISTORY)))
 
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
-        arrays = _unpacked(self._read(METRICS))
+        arrays = _unpacked(self.content(METRICS))
         if self.has_logits:
-            arrays |= _unpacked(self._read(LOGITS))
+            arrays |= _unpacked(self.content(LOGITS))
         return arrays
 
     @property
@@ -99,6 +100,11 @@ class Store:
 
     def is_finished(self, key: str) -> bool:
         return (self.directory(key) / RESULT).exists()
+
+    def unfinished(self) -> list[str]:
+        """Keys of runs that left a checkpoint and no result."""
+        found = {path.parent.name for name in CHECKPOINTS for path in self.path.glob(f"*/{name}")}
+        return sorted(key for key in found if not self.is_finished(key))
 
     @contextlib.contextmanager
     def lock(self, key: str) -> Iterator[None]:
@@ -222,6 +228,61 @@ def scan(store: str | os.PathLike | Store) -> tuple[list[Run], list[str]]:
         except (StoreError, OSError) as error:
             set_aside.append(str(error))
     return runs, set_aside
+
+
+#: What two machines may differ in without contradicting each other.
+_CIRCUMSTANCES = (
+    "seconds",
+    "device",
+    "hardware",
+    "torch",
+    "python",
+    "lt_core",
+    "commit",
+    "finished",
+)
+
+
+def merge(
+    sources: Sequence[str | os.PathLike], store: str | os.PathLike | Store
+) -> tuple[int, int]:
+    """Copy the finished runs of ``sources`` into ``store``; how many were new and known.
+
+    Everything is looked at before anything is written. Raises StoreError for a source
+    with damaged runs, and for two runs with one key and different numbers.
+    """
+    store = store if isinstance(store, Store) else Store(store)
+    present = {run.key: run for run in scan(store)[0]}
+    incoming, known = {}, 0
+    for source in sources:
+        found, set_aside = scan(source)
+        if set_aside:
+            raise StoreError(f"{source}: {len(set_aside)} runs do not count: {set_aside[0]}")
+        if not found:
+            raise StoreError(f"{source}: holds no finished run; expected a store of runs")
+        for run in found:
+            twin = present.get(run.key) or incoming.get(run.key)
+            if twin is None:
+                incoming[run.key] = run
+                continue
+            known += 1
+            for name, value in run.record.items():
+                if name not in _CIRCUMSTANCES and twin.record.get(name) != value:
+                    raise StoreError(
+                        f"run {run.key}: {name} is {value} in {run.path} and "
+                        f"{twin.record.get(name)} in {twin.path}; nothing was merged, "
+                        "move one of the two away"
+                    )
+    store.prepare()
+    for key, run in incoming.items():
+        with store.lock(key), _reported(store.path):
+            names = [METRICS, HISTORY, *([LOGITS] if run.has_logits else [])]
+            contents = {name: run.content(name) for name in names}
+            for name, content in contents.items():
+                write_atomically(store.directory(key) / name, content)
+            content = (run.path / RESULT).read_bytes()
+            write_atomically(store.directory(key) / RESULT, content)
+    return len(incoming), known
 
 
 def result_bytes(key: str, config: Mapping, record: Mapping, files: Mapping) -> bytes:

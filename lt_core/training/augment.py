@@ -159,12 +159,17 @@ def cut_out_(pixels: Tensor, hole: Tensor, side: int) -> None:
 
     The square covers the lines and columns from c - side/2 up to, without, c + side/2.
     """
-    inside = []
-    for centre, length in zip(on_device(hole, pixels), pixels.shape[1:3], strict=True):
+    count, height, width, channels = pixels.shape
+    # 255 outside the square's lines (columns) and 0 inside: a pixel stays where either is 255.
+    outside = []
+    for centre, length in zip(on_device(hole, pixels), (height, width), strict=True):
         distance = torch.arange(length, device=pixels.device) - centre[:, None]
-        inside.append((distance >= -side // 2) & (distance < side // 2))
-    square = inside[0][:, :, None] & inside[1][:, None, :]
-    pixels.masked_fill_(square[..., None], 0)
+        along = (distance < -side // 2) | (distance >= side // 2)
+        outside.append(along.to(torch.uint8).mul_(255))
+    outside[1] = outside[1].repeat_interleave(channels, dim=1)
+    slices = (part.split(1024) for part in (pixels.view(count, height, -1), *outside))
+    for lines, above, beside in zip(*slices, strict=True):
+        lines.bitwise_and_(above[:, :, None] | beside[:, None, :])
 
 
 class Normaliser:

@@ -25,6 +25,8 @@ from torchvision.transforms.v2 import functional as F
 
 POLICIES = ("cifar10",)
 UNSIGNED = ("Posterize", "Solarize", "AutoContrast", "Equalize", "Invert")
+#: Operations that torchvision does faster on planes than on channels-last images.
+PLANES = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate", "AutoContrast", "Equalize")
 #: Code of "leave the image as it is".
 NOTHING = -1
 
@@ -65,9 +67,7 @@ def grouped(codes: Tensor) -> tuple[list[int], list[int], Tensor]:
     """The codes drawn in one pass (N,), how often each, and the places of each, in turn."""
     ordered, places = codes.sort(stable=True)
     drawn, sizes = ordered.unique_consecutive(return_counts=True)
-    idle = int((codes == NOTHING).sum())  # the lowest code, so these come first
-    first = 1 if idle else 0
-    return drawn[first:].tolist(), sizes[first:].tolist(), places[idle:]
+    return drawn.tolist(), sizes.tolist(), places
 
 
 def apply(images: Tensor, operation: tuple[str, int | None, int]) -> Tensor:
@@ -125,15 +125,24 @@ def _moved(images, shift=(0, 0), shear=(0.0, 0.0), corner=False):
 def augment_(pixels: Tensor, codes: Tensor) -> None:
     """Apply ``codes`` (2, N), on the CPU, to ``pixels`` (N, H, W, C) uint8 in place.
 
-    The groups are found on the CPU: the host never waits to learn their sizes.
+    In each pass the images are sorted by operation, changed slice by slice and sorted
+    back. The groups are found on the CPU: the host never waits to learn their sizes.
     """
     for of_pass in codes:
-        drawn, sizes, places = grouped(of_pass)
-        for code, group in zip(drawn, on_device(places, pixels).split(sizes), strict=True):
-            # Most operations are faster on planes than on channels-last images.
-            images = pixels.index_select(0, group).permute(0, 3, 1, 2).contiguous()
-            changed = apply(images, operations()[code])
-            pixels.index_copy_(0, group, changed.permute(0, 2, 3, 1))
+        drawn, sizes, order = grouped(of_pass)
+        by_operation = pixels.index_select(0, on_device(order, pixels))
+        for code, group in zip(drawn, by_operation.split(sizes), strict=True):
+            if code != NOTHING:
+                # On a CPU a slice should fit the cache, on a GPU fill the device.
+                for images in group.split(len(group) if group.is_cuda else 128):
+                    change_(images.permute(0, 3, 1, 2), operations()[code])
+        torch.index_select(by_operation, 0, on_device(order.argsort(), pixels), out=pixels)
+
+
+def change_(images: Tensor, operation: tuple[str, int | None, int]) -> None:
+    """:func:`apply` in place, on channels-last images or, where it is faster, on planes."""
+    planes = operation[0] in PLANES
+    images.copy_(apply(images.contiguous() if planes else images, operation))
 
 
 def on_device(values: Tensor, like: Tensor) -> Tensor:

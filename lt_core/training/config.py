@@ -99,9 +99,13 @@ class RunConfig:
             if value != declared[key]:
                 overrides[key] = value
         recipe = recipes.get(name, overrides)
+        factor = in_range("imbalance_factor", self.imbalance_factor, 1.0, 1e6)
+        holdout = in_range("holdout", self.holdout, 0, 10**6)
+        if info.head_count is not None:  # refuses a factor that leaves a class empty
+            data.class_counts(info.num_classes, info.head_count - holdout, factor)
         epochs = recipe.epochs if self.epochs is None else self.epochs
         return {
-            "imbalance_factor": in_range("imbalance_factor", self.imbalance_factor, 1.0, 1e6),
+            "imbalance_factor": factor,
             "params": self._params(info.num_classes),
             "model": model,
             "classifier": classifier,
@@ -110,7 +114,7 @@ class RunConfig:
             "epochs": in_range("epochs", epochs, 1, 100_000),
             "seed": in_range("seed", self.seed, 0, 2**31 - 1),
             "subset_seed": in_range("subset_seed", self.subset_seed, 0, 2**31 - 1),
-            "holdout": in_range("holdout", self.holdout, 0, 10**6),
+            "holdout": holdout,
         }
 
     def _params(self, num_classes: int) -> dict:

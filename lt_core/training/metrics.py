@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-
 #: Training images a class: many has more than 100, few fewer than 20, medium the rest.
 MANY_ABOVE, FEW_BELOW = 100, 20
 
