@@ -183,10 +183,10 @@ def merge(
 
     Example: lt-core merge from-gpu/runs --store runs --records results/table1.csv
     """
+    from lt_core import merging
     from lt_core import records as record_files
-    from lt_core import runs
 
-    added, known = runs.merge(sources, store)
+    added, known = merging.merge(sources, store)
     print(f"{added} runs added to {store}, {known} were there already")
     if records is not None:
         rows = record_files.write(store, records)

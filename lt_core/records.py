@@ -17,26 +17,11 @@ from lt_core import runs
 from lt_core.errors import StoreError
 
 #: What a record must hold for a table to count it, and the range of the numbers.
-REQUIRED = [
-    "key",
-    "dataset",
-    "imbalance_factor",
-    "subset_seed",
-    "method",
-    "variant",
-    "recipe",
-    "model",
-    "epochs",
-    "precision",
-    "seed",
-    "top1",
-    "top1_best",
-    "data_sha256",
-    "seconds",
-    "hardware",
-    "torch",
-    "commit",
-]
+REQUIRED = (
+    *("key", "dataset", "imbalance_factor", "subset_seed", "method", "variant", "recipe"),
+    *("model", "epochs", "precision", "seed", "top1", "top1_best", "data_sha256"),
+    *("seconds", "hardware", "torch", "commit"),
+)
 PERCENT = ("top1", "top1_best", "top1_many", "top1_medium", "top1_few", "top1_rebalanced")
 
 

@@ -24,7 +24,7 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -89,7 +89,7 @@ class Store:
 
     def prepare(self) -> None:
         """Create the store and find out now, not after an hour, whether it can be written."""
-        with _reported(self.path):
+        with reported(self.path):
             (self.path / ".locks").mkdir(parents=True, exist_ok=True)
             probe = self.path / ".locks" / f"probe-{os.getpid()}"
             probe.write_bytes(b"")
@@ -123,7 +123,7 @@ class Store:
                 "wait for it, or call again later"
             ) from None
         try:
-            with _reported(self.path):
+            with reported(self.path):
                 self.directory(key).mkdir(exist_ok=True)
                 for leftover in self.directory(key).glob("*.tmp"):
                     leftover.unlink()
@@ -147,7 +147,7 @@ class Store:
             HISTORY: history.to_csv(index=False).encode(),
             LOGITS: _packed(logits),
         }
-        with _reported(directory):
+        with reported(directory):
             for name, content in contents.items():
                 write_atomically(directory / name, content)
             files = {name: hashlib.sha256(c).hexdigest() for name, c in contents.items()}
@@ -160,7 +160,7 @@ class Store:
         """Write a checkpoint beside the one before it, each with its own hash."""
         current, previous = (self.directory(key) / name for name in CHECKPOINTS)
         digest = hashlib.sha256(content).hexdigest().encode()
-        with _reported(current):
+        with reported(current):
             if current.exists():
                 os.replace(current, previous)
             write_atomically(current, digest + b"\n" + content)
@@ -230,61 +230,6 @@ def scan(store: str | os.PathLike | Store) -> tuple[list[Run], list[str]]:
     return runs, set_aside
 
 
-#: What two machines may differ in without contradicting each other.
-_CIRCUMSTANCES = (
-    "seconds",
-    "device",
-    "hardware",
-    "torch",
-    "python",
-    "lt_core",
-    "commit",
-    "finished",
-)
-
-
-def merge(
-    sources: Sequence[str | os.PathLike], store: str | os.PathLike | Store
-) -> tuple[int, int]:
-    """Copy the finished runs of ``sources`` into ``store``; how many were new and known.
-
-    Everything is looked at before anything is written. Raises StoreError for a source
-    with damaged runs, and for two runs with one key and different numbers.
-    """
-    store = store if isinstance(store, Store) else Store(store)
-    present = {run.key: run for run in scan(store)[0]}
-    incoming, known = {}, 0
-    for source in sources:
-        found, set_aside = scan(source)
-        if set_aside:
-            raise StoreError(f"{source}: {len(set_aside)} runs do not count: {set_aside[0]}")
-        if not found:
-            raise StoreError(f"{source}: holds no finished run; expected a store of runs")
-        for run in found:
-            twin = present.get(run.key) or incoming.get(run.key)
-            if twin is None:
-                incoming[run.key] = run
-                continue
-            known += 1
-            for name, value in run.record.items():
-                if name not in _CIRCUMSTANCES and twin.record.get(name) != value:
-                    raise StoreError(
-                        f"run {run.key}: {name} is {value} in {run.path} and "
-                        f"{twin.record.get(name)} in {twin.path}; nothing was merged, "
-                        "move one of the two away"
-                    )
-    store.prepare()
-    for key, run in incoming.items():
-        with store.lock(key), _reported(store.path):
-            names = [METRICS, HISTORY, *([LOGITS] if run.has_logits else [])]
-            contents = {name: run.content(name) for name in names}
-            for name, content in contents.items():
-                write_atomically(store.directory(key) / name, content)
-            content = (run.path / RESULT).read_bytes()
-            write_atomically(store.directory(key) / RESULT, content)
-    return len(incoming), known
-
-
 def result_bytes(key: str, config: Mapping, record: Mapping, files: Mapping) -> bytes:
     """``result.json`` with a hash over everything else in it."""
     result = {
@@ -313,7 +258,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 @contextlib.contextmanager
-def _reported(path: Path) -> Iterator[None]:
+def reported(path: Path) -> Iterator[None]:
     try:
         yield
     except StoreError:
