@@ -18,6 +18,7 @@ from lt_core.losses.base import LongTailLoss
 from lt_core.losses.class_balanced import ClassBalanced
 from lt_core.losses.effective_number import EffectiveNumber
 from lt_core.losses.focal import Focal
+from lt_core.losses.ghm import GHM
 from lt_core.losses.softmax import Softmax
 
 __all__ = ["LongTailLoss", "converted", "create", "defaults", "names", "register"]
@@ -28,6 +29,7 @@ _METHODS: dict[str, type[LongTailLoss]] = {
     "class_balanced": ClassBalanced,
     "effective_number": EffectiveNumber,
     "focal": Focal,
+    "ghm": GHM,
 }
 
 

@@ -63,6 +63,15 @@ class LongTailLoss(nn.Module):
         self.reduction = reduction
         self.register_buffer("class_counts", counts.to(torch.int64), persistent=False)
 
+    def _apply(self, fn, recurse=True):
+        """Move, but keep the precision of counts and state: ``half()`` is for networks."""
+
+        def moved(tensor: Tensor) -> Tensor:
+            result = fn(tensor)
+            return result if result.dtype == tensor.dtype else tensor.to(result.device)
+
+        return super()._apply(moved, recurse)
+
     def set_epoch(self, epoch: int, epochs: int) -> None:
         """Tell the loss that epoch ``epoch`` (from 0) of ``epochs`` begins.
 
@@ -121,8 +130,8 @@ def check_values(logits: Tensor, target: Tensor, num_classes: int) -> None:
     of synchronising operations; the message is worked out only after a failure.
     """
     in_range = ((target >= 0) & (target < num_classes)).all()
-    # A sum is finite exactly when every term is (float64 cannot overflow here).
-    finite = logits.detach().sum(dtype=torch.float64).isfinite()
+    # A finite sum has finite terms only; the reverse can fail by overflow, see below.
+    finite = logits.detach().sum().isfinite()
     try:
         torch._assert_async(in_range & finite)
     except RuntimeError:
@@ -131,10 +140,21 @@ def check_values(logits: Tensor, target: Tensor, num_classes: int) -> None:
             raise ConfigError(
                 f"target: expected class indices from 0 to {num_classes - 1}, got {worst}"
             ) from None
-        row = (~logits.isfinite().all(dim=1)).nonzero()[0].item()
-        raise ConfigError(
-            f"logits: row {row} is not finite; training has diverged or the input is damaged"
-        ) from None
+        damaged = ~logits.isfinite().all(dim=1)
+        if damaged.any():
+            raise ConfigError(
+                f"logits: row {damaged.nonzero()[0].item()} is not finite; training has "
+                "diverged or the input is damaged"
+            ) from None
+
+
+def finite_rows(logits: Tensor) -> Tensor:
+    """Rows ``(N,)`` without NaN or infinity: only these may enter a loss's state.
+
+    On a GPU nothing raises, so damage is kept out by value, without a host read.
+    A row whose sum overflows counts as damaged.
+    """
+    return logits.detach().sum(dim=1).isfinite()
 
 
 def reduce(loss: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
