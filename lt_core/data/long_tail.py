@@ -35,8 +35,8 @@ def class_counts(num_classes: int, head_count: int, imbalance_factor: float) -> 
     if counts[-1] == 0:
         raise ConfigError(
             f"imbalance_factor {imbalance_factor:g} leaves class {counts.index(0)} of "
-            f"{num_classes} without an image: with {head_count} images in the head it can be "
-            f"at most {head_count}"
+            f"{num_classes} without an image: with {head_count} images in the head, take "
+            f"a factor below {head_count}"
         )
     return counts
 

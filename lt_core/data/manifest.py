@@ -18,18 +18,20 @@ import numpy as np
 from lt_core.data.dataset import Dataset
 from lt_core.errors import DataError
 
-_DIGEST_LENGTH = 16  # hex digits of each image's SHA-256; 2**64 values tell 50,000 images apart
+_DIGEST_LENGTH = 10  # hex digits of each SHA-256: enough to tell 5,000 images of a class apart
 _LARGEST_PLAIN = 300_000  # bytes; beyond it the file is compressed
 
 
 def subset_manifest(dataset: Dataset) -> dict:
     """What identifies the images of ``dataset``, in plain types.
 
-    ``indices`` are rows of the source ``files`` (concatenated in that order);
-    ``images`` begin the SHA-256 of each image's pixels, uint8 in (C, H, W)
-    order, or of its path where the data set is a list of files; ``sha256``
-    is the hash over labels and pixels that every run records.
+    Images stand class by class, ``class_counts`` of each. ``indices`` are
+    rows of the source ``files`` (concatenated in that order); ``images`` begin
+    the SHA-256 of each image's pixels, uint8 in (C, H, W) order, or of its
+    path where the data set is a list of files; ``sha256`` is the hash over
+    labels and pixels that every run records.
     """
+    order = np.argsort(dataset.targets.numpy(), kind="stable")
     return {
         "dataset": dataset.name,
         "split": dataset.split,
@@ -40,9 +42,8 @@ def subset_manifest(dataset: Dataset) -> dict:
         "class_counts": dataset.class_counts,
         "sha256": dataset.sha256,
         "files": {file.name: _file_sha256(file) for file in dataset.files if file.is_file()},
-        "targets": dataset.targets.tolist(),
-        "indices": dataset.indices.tolist(),
-        "images": [digest.hex()[:_DIGEST_LENGTH] for digest in dataset.image_digests],
+        "indices": dataset.indices[order].tolist(),
+        "images": [dataset.image_digests[row].hex()[:_DIGEST_LENGTH] for row in order],
     }
 
 
@@ -70,8 +71,8 @@ def read_subset(path: str | os.PathLike) -> dict:
         if path.suffix == ".gz":
             content = gzip.decompress(content)
         manifest = json.loads(content)
-        if not len(manifest["targets"]) == len(manifest["images"]) == sum(manifest["class_counts"]):
-            raise ValueError("its columns differ in length")
+        if not len(manifest["indices"]) == len(manifest["images"]) == sum(manifest["class_counts"]):
+            raise ValueError("indices, images and class_counts differ in length")
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: not a subset manifest ({error}); get it again") from error
     return manifest
@@ -81,15 +82,16 @@ def select(dataset: Dataset, manifest: dict) -> Dataset:
     """The images of ``manifest``, found by their pixels among those of ``dataset``.
 
     ``dataset`` is usually the balanced training set from other files. Raises
-    DataError where it lacks an image.
+    DataError where it lacks an image or the result has another hash.
     """
     rows_of = defaultdict(list)
     names = dataset.class_names
     for row, digest in enumerate(dataset.image_digests):
         rows_of[names[dataset.targets[row]], digest.hex()[:_DIGEST_LENGTH]].append(row)
     rows, missing = [], 0
-    for label, digest in zip(manifest["targets"], manifest["images"], strict=True):
-        found = rows_of[manifest["class_names"][label], digest]
+    labels = np.repeat(manifest["class_names"], manifest["class_counts"])
+    for label, digest in zip(labels, manifest["images"], strict=True):
+        found = rows_of[label, digest]
         if found:
             rows.append(found.pop(0))  # identical images are used up one by one
         else:
@@ -99,19 +101,25 @@ def select(dataset: Dataset, manifest: dict) -> Dataset:
             f"{dataset.name}: {missing} of {len(manifest['images'])} images of the manifest are "
             f"not among these {len(dataset)}; load the complete training set"
         )
-    return Dataset(
+    chosen = Dataset(
         name=dataset.name,
         split=manifest["split"],
         images=dataset.images[rows],
         targets=dataset.targets[rows],
         class_names=names,
-        indices=np.asarray(dataset.indices)[rows],
+        indices=dataset.indices[rows],
         imbalance_factor=manifest["imbalance_factor"],
         subset_seed=manifest["subset_seed"],
         holdout=manifest["holdout"],
         files=dataset.files,
         label_map=dataset.label_map,
     ).validate()
+    if chosen.sha256 != manifest["sha256"]:
+        raise DataError(
+            f"{dataset.name}: the images found hash to {chosen.sha256}, the manifest says "
+            f"{manifest['sha256']}; one of the two is damaged"
+        )
+    return chosen
 
 
 def _file_sha256(path: Path) -> str:

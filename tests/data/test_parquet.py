@@ -1,0 +1,250 @@
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import small_sets as small
+import torch
+from PIL import ImageFile
+
+from lt_core import data
+from lt_core.errors import DataError
+
+
+@pytest.fixture(autouse=True)
+def info(monkeypatch):
+    return small.shrink(monkeypatch)
+
+
+def write(root, labels, files, **options):
+    path = root / "cifar10" / "train-00000-of-00001.parquet"
+    small.write_parquet(path, labels, files, **options)
+    return path
+
+
+def full_train():
+    labels = small.split_labels("train")
+    return labels, [small.encoded(image) for image in small.noise(labels)]
+
+
+def test_pixels_and_labels_arrive_unchanged(tmp_path):
+    content = small.write_parquet_set(tmp_path)
+    train, test = data.load_train_test("cifar10", root=tmp_path)
+    for dataset, (labels, pixels) in zip((train, test), content.values(), strict=True):
+        assert torch.equal(dataset.images, torch.from_numpy(pixels[dataset.indices]))
+        assert torch.equal(dataset.targets, torch.from_numpy(labels[dataset.indices]))
+    assert train.class_counts == [12, 12, 12]
+    assert test.class_counts == [4, 4, 4]
+    assert train.label_map is None
+
+
+@pytest.mark.parametrize(
+    ("format", "mode", "options"),
+    [("WEBP", "RGB", {"lossless": True}), ("PNG", "RGBA", {}), ("PNG", "P", {})],
+)
+def test_lossless_formats_agree(tmp_path, format, mode, options):
+    labels = small.split_labels("train")
+    pixels = small.noise(labels) // 128 * 255  # eight colours, so that a palette is exact
+    files = [small.encoded(image, format, mode, **options) for image in pixels]
+    write(tmp_path, labels, files)
+    train = data.load("cifar10", "train", root=tmp_path)
+    assert torch.equal(train.images, torch.from_numpy(pixels[train.indices]))
+
+
+@pytest.mark.parametrize(("format", "mode"), [("JPEG", "L"), ("JPEG", "CMYK"), ("PNG", "LA")])
+def test_other_modes_become_rgb(tmp_path, format, mode):
+    labels, files = full_train()
+    files[3] = small.encoded(small.noise([0])[0], format, mode)  # PNG in a .jpg is no matter
+    write(tmp_path, labels, files)
+    assert data.load("cifar10", "train", root=tmp_path).images.shape[1:] == (3, 8, 8)
+
+
+def test_order_of_rows_and_names_changes_nothing(tmp_path):
+    """D4, D6: same images in another file order and with permuted class names, mapped by name."""
+    labels, files = full_train()
+    write(tmp_path / "a", labels, files)
+    order = np.random.default_rng(9).permutation(len(labels))
+    renamed = np.array([2, 0, 1])  # airplane is 2, automobile 0, bird 1
+    write(
+        tmp_path / "b",
+        renamed[labels][order],
+        [files[row] for row in order],
+        names=("automobile", "bird", "airplane"),
+    )
+    first, second = (data.load("cifar10", "train", root=tmp_path / r) for r in "ab")
+    assert first.sha256 == second.sha256
+    assert first.class_names == second.class_names == small.CLASSES
+    assert second.label_map == (1, 2, 0)
+
+
+def test_without_names_labels_are_the_standard_order(tmp_path):
+    labels, files = full_train()
+    write(tmp_path, labels, files, names=None)
+    assert data.load("cifar10", "train", root=tmp_path).class_names == small.CLASSES
+
+
+def test_strange_class_is_named(tmp_path):
+    labels, files = full_train()
+    path = write(tmp_path, labels, files, names=("airplane", "automobile", "bicycle"))
+    with pytest.raises(DataError, match="'bicycle' is no class of cifar10") as caught:
+        data.load("cifar10", "train", root=tmp_path)
+    assert str(path) in str(caught.value)
+
+
+def test_class_missing_from_the_test_images(tmp_path):
+    small.write_parquet_set(tmp_path)
+    labels = small.split_labels("test")
+    labels[labels == 2] = 1
+    files = [small.encoded(image) for image in small.noise(labels, 1)]
+    small.write_parquet(tmp_path / "cifar10" / "test-00000-of-00001.parquet", labels, files)
+    with pytest.raises(
+        DataError, match=r"another number of test images than 4, first 'automobile'"
+    ):
+        data.load("cifar10", "test", root=tmp_path)
+
+
+def test_damaged_image_is_named_by_row(tmp_path):
+    labels, files = full_train()
+    files[7] = small.encoded(small.noise([0])[0], "JPEG")[:-60]
+    path = write(tmp_path, labels, files)
+    with pytest.raises(DataError, match="row 7: not a complete image") as caught:
+        data.load("cifar10", "train", root=tmp_path)
+    assert str(path) in str(caught.value)
+    assert not ImageFile.LOAD_TRUNCATED_IMAGES
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", b"GIF89a"])
+def test_what_is_no_image_is_named_by_row(tmp_path, content):
+    labels, files = full_train()
+    files[2] = content
+    write(tmp_path, labels, files)
+    with pytest.raises(DataError, match="row 2: not a complete image"):
+        data.load("cifar10", "train", root=tmp_path)
+
+
+def test_image_of_another_size_is_named_by_row(tmp_path):
+    labels, files = full_train()
+    files[2] = small.encoded(np.zeros((3, 9, 8), np.uint8))
+    write(tmp_path, labels, files)
+    with pytest.raises(DataError, match="row 2: image of 8 x 9 pixels, expected 8 x 8"):
+        data.load("cifar10", "train", root=tmp_path)
+
+
+def test_sixteen_bit_pixels_are_refused(tmp_path):
+    labels, files = full_train()
+    files[2] = small.encoded(small.noise([0])[0], "PNG", "I;16")
+    write(tmp_path, labels, files)
+    with pytest.raises(DataError, match="row 2: pixels of mode 'I;16'"):
+        data.load("cifar10", "train", root=tmp_path)
+
+
+@pytest.mark.parametrize("column", [0, 1])
+def test_other_column_names_are_listed(tmp_path, column):
+    labels, files = full_train()
+    columns = ["img", "label"]
+    columns[column] = "thing"
+    write(tmp_path, labels, files, columns=columns)
+    with pytest.raises(
+        DataError, match=r"no (image|label) column, expected .* the file has .*thing"
+    ):
+        data.load("cifar10", "train", root=tmp_path)
+
+
+@pytest.mark.parametrize("wrong", ["label", "image"])
+def test_null_is_named_by_row(tmp_path, wrong):
+    labels, files = full_train()
+    labels = labels.tolist()
+    (labels if wrong == "label" else files)[5] = None
+    write(tmp_path, labels, files)
+    with pytest.raises(DataError, match=r"row 5 has no (label|img), 1 such rows"):
+        data.load("cifar10", "train", root=tmp_path)
+
+
+@pytest.mark.parametrize("label", [-1, 3, 255])
+def test_label_out_of_range_is_named_by_row(tmp_path, label):
+    """L4: on a GPU no loss looks at labels, so they are checked where data enters."""
+    labels, files = full_train()
+    labels[5] = label
+    write(tmp_path, labels, files)
+    with pytest.raises(DataError, match=rf"row 5 has label {label}, expected 0 to 2"):
+        data.load("cifar10", "train", root=tmp_path)
+
+
+def test_columns_of_another_type_are_refused(tmp_path):
+    path = tmp_path / "cifar10" / "train-00000-of-00001.parquet"
+    path.parent.mkdir()
+    pq.write_table(pa.table({"img": ["a"], "label": [0]}), path)
+    with pytest.raises(DataError, match="column 'img' is string, expected struct<bytes, path>"):
+        data.load("cifar10", "train", root=tmp_path)
+    pq.write_table(pa.table({"img": [b"a"], "label": ["dog"]}), path)
+    with pytest.raises(DataError, match="column 'label' is string, expected integers"):
+        data.load("cifar10", "train", root=tmp_path)
+
+
+def test_file_cut_anywhere_is_refused(tmp_path):
+    path = write(tmp_path, *full_train())
+    whole = path.read_bytes()
+    for length in (0, 3, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(DataError, match="cannot be read as parquet") as caught:
+            data.load("cifar10", "train", root=tmp_path)
+        assert str(path) in str(caught.value)
+
+
+# Shards
+
+
+@pytest.fixture
+def sharded(tmp_path):
+    """Shard 0 is cut to factor 10, shard 1 holds the rest: how the big sets are stored."""
+    labels = np.repeat(np.arange(3), small.TRAIN)
+    files = [small.encoded(image) for image in small.noise(labels)]
+    first = np.concatenate([np.flatnonzero(labels == c)[:n] for c, n in enumerate((12, 3, 1))])
+    rest = np.setdiff1d(np.arange(len(labels)), first)
+    paths = [tmp_path / "cifar10" / f"train-0000{k}-of-00002.parquet" for k in (0, 1)]
+    for path, rows in zip(paths, (first, rest), strict=True):
+        small.write_parquet(path, labels[rows], [files[row] for row in rows])
+    return paths
+
+
+def test_factor_of_ten_reads_shard_0_alone(sharded, tmp_path):
+    both = data.load("cifar10", "train", 10, tmp_path)
+    assert both.class_counts == [12, 3, 1]
+    sharded[1].unlink()
+    alone = data.load("cifar10", "train", 10, tmp_path)
+    assert both.sha256 == alone.sha256
+    assert both.files == alone.files == (sharded[0],)
+
+
+def test_smaller_factor_needs_every_shard(sharded, tmp_path):
+    assert data.load("cifar10", "train", 2, tmp_path).files == tuple(sharded)
+    sharded[1].unlink()
+    with pytest.raises(DataError, match=r"train-00001-of-00002\.parquet is missing, 1 of 2 shards"):
+        data.load("cifar10", "train", 2, tmp_path)
+
+
+def test_missing_first_shard_is_named(sharded, tmp_path):
+    sharded[0].unlink()
+    with pytest.raises(DataError, match=r"train-00000-of-00002\.parquet is missing"):
+        data.load("cifar10", "train", 10, tmp_path)
+
+
+def test_shards_of_different_sets_are_refused(sharded, tmp_path):
+    sharded[1].rename(sharded[1].with_name("train-00001-of-00003.parquet"))
+    with pytest.raises(DataError, match="shards of different sets"):
+        data.load("cifar10", "train", 2, tmp_path)
+
+
+def test_two_files_for_one_shard_are_refused(sharded, tmp_path):
+    copy = sharded[0].parent / "copy" / sharded[0].name
+    copy.parent.mkdir()
+    copy.write_bytes(sharded[0].read_bytes())
+    with pytest.raises(DataError, match="two files for one shard"):
+        data.load("cifar10", "train", 10, tmp_path)
+
+
+def test_too_small_a_source_says_what_it_has(tmp_path):
+    labels, files = full_train()
+    keep = np.flatnonzero(~((labels == 1) & (np.arange(len(labels)) > 10)))
+    write(tmp_path, labels[keep], [files[row] for row in keep])
+    with pytest.raises(DataError, match="imbalance factor 1: class 1 needs 12 images"):
+        data.load("cifar10", "train", root=tmp_path)
