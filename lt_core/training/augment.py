@@ -104,7 +104,7 @@ class EpochFeed:
     Several feeds may read one :class:`ImageBank`. :meth:`load` begins an epoch and runs
     outside captured graphs; :meth:`batch` and :meth:`mixing` run inside them. Crops and
     flips are made batch by batch; AutoAugment and Cutout need the epoch's images as a
-    whole, in a buffer of N images of this feed.
+    whole, in buffers of N images of this feed.
     """
 
     def __init__(self, bank: ImageBank):
@@ -113,10 +113,12 @@ class EpochFeed:
         #: (N,) int64: the image at each place of the epoch, for looking up its target.
         self.order = torch.zeros(bank.count, dtype=torch.int64, device=device)
         self._rows = torch.zeros_like(self.order)
-        self._pixels = self._mixing = None
+        self._pixels = self._spare = self._mixing = None
         if augmentation.autoaugment or augmentation.cutout:
             shape = (bank.count, bank.height, bank.width, bank.channels)
             self._pixels = torch.zeros(shape, dtype=torch.uint8, device=device)
+        if augmentation.autoaugment:
+            self._spare = torch.zeros_like(self._pixels)
         if augmentation.mixup_alpha:
             self._mixing = torch.zeros(bank.count, device=device)
 
@@ -133,7 +135,7 @@ class EpochFeed:
         if self._pixels is not None:
             self.bank.windows(self._rows, out=self._pixels)
             if plan.operations is not None:
-                autoaugment.augment_(self._pixels, plan.operations)
+                autoaugment.augment_(self._pixels, plan.operations, self._spare)
             if plan.hole is not None:
                 cut_out_(self._pixels, plan.hole, self.bank.augmentation.cutout)
 

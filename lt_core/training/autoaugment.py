@@ -25,8 +25,6 @@ from torchvision.transforms.v2 import functional as F
 
 POLICIES = ("cifar10",)
 UNSIGNED = ("Posterize", "Solarize", "AutoContrast", "Equalize", "Invert")
-#: Operations that torchvision does faster on planes than on channels-last images.
-PLANES = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate", "AutoContrast", "Equalize")
 #: Code of "leave the image as it is".
 NOTHING = -1
 
@@ -122,27 +120,29 @@ def _moved(images, shift=(0, 0), shear=(0.0, 0.0), corner=False):
     )
 
 
-def augment_(pixels: Tensor, codes: Tensor) -> None:
+def augment_(pixels: Tensor, codes: Tensor, spare: Tensor) -> None:
     """Apply ``codes`` (2, N), on the CPU, to ``pixels`` (N, H, W, C) uint8 in place.
 
-    In each pass the images are sorted by operation, changed slice by slice and sorted
-    back. The groups are found on the CPU: the host never waits to learn their sizes.
+    In each pass the images are sorted by operation into ``spare``, a buffer of the same
+    shape, changed there slice by slice, and sorted back. The groups are found on the CPU:
+    the host never waits to learn their sizes.
     """
     for of_pass in codes:
         drawn, sizes, order = grouped(of_pass)
-        by_operation = pixels.index_select(0, on_device(order, pixels))
-        for code, group in zip(drawn, by_operation.split(sizes), strict=True):
+        torch.index_select(pixels, 0, on_device(order, pixels), out=spare)
+        for code, group in zip(drawn, spare.split(sizes), strict=True):
             if code != NOTHING:
                 # On a CPU a slice should fit the cache, on a GPU fill the device.
                 for images in group.split(len(group) if group.is_cuda else 128):
-                    change_(images.permute(0, 3, 1, 2), operations()[code])
-        torch.index_select(by_operation, 0, on_device(order.argsort(), pixels), out=pixels)
+                    images.copy_(_changed(images, operations()[code]))
+        torch.index_select(spare, 0, on_device(order.argsort(), pixels), out=pixels)
 
 
-def change_(images: Tensor, operation: tuple[str, int | None, int]) -> None:
-    """:func:`apply` in place, on channels-last images or, where it is faster, on planes."""
-    planes = operation[0] in PLANES
-    images.copy_(apply(images.contiguous() if planes else images, operation))
+def _changed(images: Tensor, operation: tuple[str, int | None, int]) -> Tensor:
+    images = images.permute(0, 3, 1, 2)
+    if operation[0] == "AutoContrast":  # the one operation that is much faster on planes
+        images = images.contiguous()
+    return apply(images, operation).permute(0, 2, 3, 1)
 
 
 def on_device(values: Tensor, like: Tensor) -> Tensor:

@@ -1,0 +1,201 @@
+"""How fast training images reach the network: ours against PIL and a DataLoader.
+
+    python benchmarks/data_path.py                          # synthetic images
+    LT_DATA_ROOT=data python benchmarks/data_path.py        # CIFAR-10-LT, factor 100
+
+Both sides run in turn in one process, each doing an epoch from stored uint8 images to
+normalised float32 batches; the ratio is taken within a round. The peer is what published
+code does: one PIL image at a time in two DataLoader workers, which are started before
+the clock. Ours includes drawing the epoch's random numbers. Each pair of paths is first
+given the same draws on the same images and compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import sys
+import time
+
+import numpy as np
+import PIL.Image
+import torch
+import torchvision
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+from torchvision.transforms import functional as F
+from torchvision.transforms import v2
+
+from lt_core import data
+from lt_core.training import autoaugment
+from lt_core.training.augment import EpochFeed, ImageBank, Normaliser
+from lt_core.training.epoch_plan import Augmentation
+
+MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
+CROP = Augmentation(crop_padding=4, flip=True)
+POLICY = Augmentation(crop_padding=4, flip=True, autoaugment="cifar10", cutout=16)
+
+
+class Cutout:
+    """One black square an image, drawn and cut as in published code."""
+
+    def __init__(self, side: int):
+        self.half = side // 2
+
+    def __call__(self, image: torch.Tensor) -> torch.Tensor:
+        height, width = image.shape[1:]
+        y, x = np.random.randint(height), np.random.randint(width)  # noqa: NPY002
+        lines = slice(max(y - self.half, 0), min(y + self.half, height))
+        columns = slice(max(x - self.half, 0), min(x + self.half, width))
+        image[:, lines, columns] = 0
+        return image
+
+
+class PilImages(Dataset):
+    """Images one by one, as torchvision's CIFAR10 hands them out."""
+
+    def __init__(self, images: torch.Tensor, transform):
+        self.pixels = images.permute(0, 2, 3, 1).contiguous().numpy()
+        self.transform = transform
+
+    def __len__(self):
+        return len(self.pixels)
+
+    def __getitem__(self, index):
+        return self.transform(PIL.Image.fromarray(self.pixels[index]))
+
+
+def peer(images: torch.Tensor, augmentation: Augmentation, batch_size: int) -> DataLoader:
+    steps = [transforms.RandomCrop(images.shape[-1], padding=augmentation.crop_padding)]
+    steps.append(transforms.RandomHorizontalFlip())
+    if augmentation.autoaugment:
+        steps.append(transforms.AutoAugment(transforms.AutoAugmentPolicy.CIFAR10))
+    steps.append(transforms.ToTensor())
+    if augmentation.cutout:
+        steps.append(Cutout(augmentation.cutout))
+    steps.append(transforms.Normalize(MEAN, STD))
+    dataset = PilImages(images, transforms.Compose(steps))
+    return DataLoader(dataset, batch_size, shuffle=True, num_workers=2, persistent_workers=True)
+
+
+class Ours:
+    """The same epochs from a resident bank; counts them, so that each draws anew."""
+
+    def __init__(self, images, augmentation, batch_size, device):
+        self.bank = ImageBank(images, augmentation, device)
+        self.feed = EpochFeed(self.bank)
+        self.normalise = Normaliser(MEAN, STD, self.bank.width, device)
+        self.places = torch.arange(self.bank.count, device=device).split(batch_size)
+        self.epoch = 0
+
+    def __iter__(self):
+        self.feed.load(self.bank.plan(0, self.epoch))
+        self.epoch += 1
+        for positions in self.places:
+            yield self.normalise(self.feed.batch(positions))
+
+
+def check_crops(ours: Ours, images: torch.Tensor, count: int = 2000) -> None:
+    """The pixels of ``count`` places equal PIL's, given the same draws."""
+    bank, padding = ours.bank, ours.bank.augmentation.crop_padding
+    plan = bank.plan(0, 0)
+    ours.feed.load(plan)
+    pixels = ours.feed.batch(torch.arange(min(count, bank.count), device=bank.device)).cpu()
+    for place, got in enumerate(pixels):
+        image = F.to_pil_image(images[plan.order[place]])
+        top, left = int(plan.top[place]), int(plan.left[place])
+        image = F.crop(F.pad(image, padding), top, left, bank.height, bank.width)
+        if plan.flip[place]:
+            image = F.hflip(image)
+        if not torch.equal(got, F.pil_to_tensor(image)):
+            raise SystemExit(f"crop at place {place} differs from PIL's")
+
+
+def check_policy(ours: Ours, images: torch.Tensor, count: int = 2000) -> None:
+    """AutoAugment and Cutout equal torchvision's own calls, image by image."""
+    bank, plan = ours.bank, ours.bank.plan(0, 0)
+    count = min(count, bank.count)
+    places = torch.arange(count, device=bank.device)
+    ours.feed.load(plan)
+    plain = EpochFeed(ImageBank(images, CROP, bank.device))
+    plain.load(plan)
+    pairs = zip(plain.batch(places), ours.feed.batch(places), strict=True)
+    for place, (image, got) in enumerate(pairs):
+        for code in plan.operations[:, place].tolist():
+            if code != autoaugment.NOTHING:
+                image = autoaugment.apply(image.contiguous(), autoaugment.operations()[code])
+        y, x = plan.hole[:, place].tolist()
+        half = bank.augmentation.cutout // 2
+        top, left = max(y - half, 0), max(x - half, 0)
+        size = (min(y + half, bank.height) - top, min(x + half, bank.width) - left)
+        if not torch.equal(got, v2.functional.erase(image, top, left, *size, torch.zeros(()))):
+            raise SystemExit(f"augmented image at place {place} differs from torchvision's")
+
+
+def seconds(batches) -> float:
+    start = time.perf_counter()
+    for batch in batches:
+        last = batch
+    if last.is_cuda:
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def measure(name, bar, images, augmentation, options) -> bool:
+    theirs = peer(images, augmentation, options.batch_size)
+    ours = Ours(images, augmentation, options.batch_size, options.device)
+    check = check_policy if augmentation.autoaugment else check_crops
+    check(ours, images)
+    seconds(theirs), seconds(ours)  # starts the workers, fills the caches
+    rates, ratios = [], []
+    for _ in range(options.rounds):
+        slow, fast = seconds(theirs), min(seconds(ours) for _ in range(2))
+        rates.append((len(images) / slow, len(images) / fast))
+        ratios.append(slow / fast)
+    theirs_rate, ours_rate = (statistics.median(column) for column in zip(*rates, strict=True))
+    ratio = statistics.median(ratios)
+    verdict = "holds" if ratio >= bar else "MISSED"
+    print(
+        f"{name:<28} {theirs_rate:>10,.0f} {ours_rate:>12,.0f} {ratio:>8.1f} "
+        f"{min(ratios):>7.1f} {max(ratios):>7.1f} {bar:>5.0f}  {verdict}"
+    )
+    return ratio >= bar
+
+
+def training_images(root: str | None) -> tuple[str, torch.Tensor]:
+    if root:
+        return "CIFAR-10-LT, factor 100", data.load("cifar10", "train", 100, root=root).images
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand((12_406, 3, 8, 8), generator=generator) * 255
+    smooth = torch.nn.functional.interpolate(coarse, size=32, mode="bilinear")
+    return "synthetic, shaped as CIFAR-10-LT at factor 100", smooth.to(torch.uint8)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data-root", default=os.environ.get("LT_DATA_ROOT"))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--device", default="cpu", help="where our images live (cpu, cuda)")
+    options = parser.parse_args()
+    source, images = training_images(options.data_root)
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+    print(f"{len(images):,} images ({source}), batch {options.batch_size}, {options.device}")
+    print(
+        f"python {platform.python_version()}, torch {torch.__version__}, torchvision "
+        f"{torchvision.__version__}, {os.cpu_count()} CPUs, {torch.get_num_threads()} threads, "
+        f"load {load:.1f} at the start"
+    )
+    print(f"{'images/s':<28} {'DataLoader':>10} {'ours':>12} {'ratio':>8} {'lowest':>7} ", end="")
+    print(f"{'highest':>7} {'bar':>5}")
+    held = [
+        measure("crop, flip", 20, images, CROP, options),
+        measure("+ AutoAugment, Cutout", 10, images, POLICY, options),
+    ]
+    return 0 if all(held) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
