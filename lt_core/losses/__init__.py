@@ -17,8 +17,11 @@ from lt_core.losses import parameters
 from lt_core.losses.base import LongTailLoss
 from lt_core.losses.class_balanced import ClassBalanced
 from lt_core.losses.effective_number import EffectiveNumber
+from lt_core.losses.equalization import Equalization
 from lt_core.losses.focal import Focal
+from lt_core.losses.gala import GALA
 from lt_core.losses.ghm import GHM
+from lt_core.losses.seesaw import Seesaw
 from lt_core.losses.softmax import Softmax
 
 __all__ = ["LongTailLoss", "converted", "create", "defaults", "names", "register"]
@@ -30,6 +33,9 @@ _METHODS: dict[str, type[LongTailLoss]] = {
     "effective_number": EffectiveNumber,
     "focal": Focal,
     "ghm": GHM,
+    "equalization": Equalization,
+    "seesaw": Seesaw,
+    "gala": GALA,
 }
 
 

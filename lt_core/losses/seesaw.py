@@ -1,0 +1,91 @@
+"""Seesaw loss: mitigate by counted frequency, compensate where a class is confused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lt_core.errors import ConfigError
+from lt_core.losses.base import LongTailLoss, all_reduced, finite_rows
+from lt_core.losses.parameters import number
+
+
+class Seesaw(LongTailLoss):
+    r"""Softmax cross-entropy whose negatives are scaled pair by pair.
+
+    .. math:: \ell = -\log \frac{e^{z_y}}{\sum_j S_{yj} e^{z_j}}, \qquad
+              S_{yj} = \min\!\left(1, \frac{N_j}{N_y}\right)^{p}
+                       \max\!\left(1, \frac{s_j}{\max(s_y, \varepsilon)}\right)^{q}
+
+    with :math:`s = \mathrm{softmax}(z)`. The first factor (mitigation) spares a class
+    rarer than the target; the second (compensation) restores its push where the class is
+    mistaken for the target. Both are constants to the gradient, which is that of softmax at
+    the scaled logits: :math:`\tilde p_j - [j = y]`, :math:`\tilde p \propto S_{yj} e^{z_j}`.
+    As :math:`\log s_j - \log s_i = z_j - z_i`, everything stays in log space.
+
+    :math:`N` counts the samples seen, this batch included, each class at least 1. Its state
+    is ``seen``, ``(C,)`` float64, exact to 2^53.
+
+    Parameters: ``p >= 0`` and ``q >= 0``, exponents; ``eps`` in ``(0, 1]``, a probability;
+    ``initial_counts``: counts to start from, ``(C,)``, each >= 0, or None for zeros.
+
+    logits ``(N, C)`` unnormalised; target ``(N,)`` int64 in ``[0, C)``. Returns nats.
+    Source: Wang et al. 2021, arXiv:2008.10032; order of update and clamps as in mmdet
+    3.3.0, which does not add the counts of several processes.
+    """
+
+    def __init__(
+        self,
+        class_counts: Sequence[int],
+        reduction: str = "mean",
+        *,
+        p: float = 0.8,
+        q: float = 2.0,
+        eps: float = 0.01,
+        initial_counts: Sequence[int] | None = None,
+    ):
+        super().__init__(class_counts, reduction)
+        self.p = number("seesaw.p", p, minimum=0, below=math.inf)
+        self.q = number("seesaw.q", q, minimum=0, below=math.inf)
+        self.eps = number("seesaw.eps", eps, minimum=1e-30, maximum=1)
+        self.register_buffer("seen", torch.zeros(self.num_classes, dtype=torch.float64))
+        if initial_counts is not None:
+            self.seen.copy_(counts_of(initial_counts, self.num_classes))
+
+    def per_sample(self, logits: Tensor, target: Tensor) -> tuple[Tensor, None]:
+        if self.updates_state:
+            batch = torch.zeros_like(self.seen)
+            batch.index_add_(0, target, finite_rows(logits).to(batch.dtype))
+            self.seen.add_(all_reduced(batch))
+        adjusted = logits + self.log_factors(logits, target)
+        return F.cross_entropy(adjusted, target, reduction="none"), None
+
+    @torch.no_grad()
+    def log_factors(self, logits: Tensor, target: Tensor) -> Tensor:
+        """``log S[y, j]`` of every sample, ``(N, C)``, with the counts as they are; 0 at j = y."""
+        index = target.unsqueeze(1)
+        log_counts = self.seen.clamp_min(1).log().to(logits.dtype)
+        factors = (log_counts - log_counts.take(index)).clamp_max_(0).mul_(self.p)
+        if self.q:
+            floor = logits.logsumexp(dim=1, keepdim=True) + math.log(self.eps)
+            confidence = torch.maximum(logits.gather(1, index), floor)
+            factors.add_((logits - confidence).clamp_min_(0), alpha=self.q)
+        return factors
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, p={self.p:g}, q={self.q:g}, eps={self.eps:g}"
+
+
+def counts_of(values: Sequence[int], num_classes: int) -> Tensor:
+    """``values`` as float64 ``(C,)``, each finite and at least 0."""
+    counts = torch.as_tensor(values, dtype=torch.float64)
+    if counts.shape != (num_classes,) or not bool(((counts >= 0) & counts.isfinite()).all()):
+        raise ConfigError(
+            f"seesaw.initial_counts: expected {num_classes} counts of at least 0, one a class, "
+            f"got {list(values)}"
+        )
+    return counts
