@@ -101,7 +101,7 @@ class Report:
         versions = ", ".join(f"{k} {v}" for k, v in environment.versions().items())
         table = pd.DataFrame(self.rows)
         table.to_csv(folder / f"{name}.csv", index=False)
-        cells = [table.columns.tolist(), ["---"] * len(table.columns), *table.values.tolist()]
+        cells = [table.columns.tolist(), ["---"] * len(table.columns), *table.to_numpy().tolist()]
         lines = ["| " + " | ".join(str(cell) for cell in row) + " |" for row in cells]
         head = f"# {self.claim}\n\n`{command}`\n\n{hardware}; {versions}.\n\n"
         (folder / f"{name}.md").write_text(head + "\n".join(lines) + "\n")

@@ -60,7 +60,9 @@ def main() -> None:
     bench = Bench(device)
     report = Report("engine", device)
     half, single = bench.engine(precision="bfloat16"), bench.engine()
-    packs = {n: [bench.engine(precision="bfloat16", seed=s) for s in range(n)] for n in (2, 4, 8, 16)}
+    packs = {
+        n: [bench.engine(precision="bfloat16", seed=s) for s in range(n)] for n in (2, 4, 8, 16)
+    }
     with settings(device, deterministic=False):
         arms = {
             "peer": lambda: peer_epoch(bench, single),
@@ -75,10 +77,13 @@ def main() -> None:
     for name, rate in measured.items():
         report.add(name, rate, "images/s")
     one, eight = measured["one run, bfloat16"], measured["8 runs packed, bfloat16"]
-    report.add("one run / peer", one / measured["peer"], "x", ">= 4", one >= 4 * measured["peer"])
+    peer = measured["peer"]
+    report.add("one run / peer", one / peer, "x", ">= 4", one >= 4 * peer)
     report.add("one run", one, "images/s", ">= 100000", one >= 1e5)
     report.add("eight packed / one run", eight / one, "x", ">= 2", eight >= 2 * one)
-    report.add("eight / peer", eight / measured["peer"], "x", ">= 10", eight >= 10 * measured["peer"])
+    report.add(
+        "eight / peer", eight / measured["peer"], "x", ">= 10", eight >= 10 * measured["peer"]
+    )
     if options.out:
         report.write(options.out, "python -m benchmarks.engine_gpu")
 
