@@ -13,7 +13,7 @@ import torch
 from lt_core.errors import DataError
 
 
-@dataclass
+@dataclass(eq=False)
 class Dataset:
     """Images and labels of one split.
 
@@ -28,16 +28,16 @@ class Dataset:
 
     name: str
     split: str
-    images: torch.Tensor
-    targets: torch.Tensor
-    class_names: tuple[str, ...]
-    indices: np.ndarray
+    images: torch.Tensor = field(repr=False)
+    targets: torch.Tensor = field(repr=False)
+    class_names: tuple[str, ...] = field(repr=False)
+    indices: np.ndarray = field(repr=False)
     imbalance_factor: float = 1
     subset_seed: int = 0
     holdout: int = 0
     files: tuple[Path, ...] = ()
     label_map: tuple[int, ...] | None = None
-    overlap: int | None = field(default=None, compare=False)
+    overlap: int | None = None
 
     @property
     def num_classes(self) -> int:

@@ -58,11 +58,13 @@ def open_source(
 
 def _find(folder: Path, split: str) -> tuple[dict[int, Path], int]:
     """Shard number -> file, and how many shards there should be."""
+    matches = [(path, _SHARD.fullmatch(path.name)) for path in sorted(folder.rglob("*.parquet"))]
+    present = {match[1] for _, match in matches if match}
+    wanted = next((name for name in _SPLITS[split] if name in present), None)
     shards: dict[int, Path] = {}
     totals = set()
-    for path in sorted(folder.rglob("*.parquet")):
-        match = _SHARD.fullmatch(path.name)
-        if match is None or match[1] not in _SPLITS[split]:
+    for path, match in matches:
+        if match is None or match[1] != wanted:
             continue
         number = int(match[2])
         if number in shards:

@@ -248,3 +248,14 @@ def test_too_small_a_source_says_what_it_has(tmp_path):
     write(tmp_path, labels[keep], [files[row] for row in keep])
     with pytest.raises(DataError, match="imbalance factor 1: class 1 needs 12 images"):
         data.load("cifar10", "train", root=tmp_path)
+
+
+def test_validation_shards_beside_test_shards_are_left_alone(tmp_path):
+    small.write_parquet_set(tmp_path)
+    folder = tmp_path / "cifar10"
+    small.write_parquet(
+        folder / "valid-00000-of-00001.parquet", [0], [small.encoded(small.noise([0])[0])]
+    )
+    assert data.load("cifar10", "test", root=tmp_path).class_counts == [4, 4, 4]
+    (folder / "test-00000-of-00001.parquet").rename(folder / "valid-00000-of-00001.parquet")
+    assert data.load("cifar10", "test", root=tmp_path).class_counts == [4, 4, 4]
