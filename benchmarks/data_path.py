@@ -1,7 +1,7 @@
 """How fast training images reach the network: ours against PIL and a DataLoader.
 
-    python benchmarks/data_path.py                          # synthetic images
-    LT_DATA_ROOT=data python benchmarks/data_path.py        # CIFAR-10-LT, factor 100
+    python -m benchmarks.data_path                          # synthetic images
+    LT_DATA_ROOT=data python -m benchmarks.data_path        # CIFAR-10-LT, factor 100
 
 Both sides run in turn in one process, each doing an epoch from stored uint8 images to
 normalised float32 batches; the ratio is taken within a round. The peer is what published
@@ -12,9 +12,7 @@ given the same draws on the same images and compared.
 
 from __future__ import annotations
 
-import argparse
 import os
-import platform
 import statistics
 import sys
 import time
@@ -22,12 +20,12 @@ import time
 import numpy as np
 import PIL.Image
 import torch
-import torchvision
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 from torchvision.transforms import functional as F
 from torchvision.transforms import v2
 
+from benchmarks.common import Report, arguments
 from lt_core import data
 from lt_core.training import autoaugment
 from lt_core.training.augment import EpochFeed, ImageBank, Normaliser
@@ -143,25 +141,26 @@ def seconds(batches) -> float:
     return time.perf_counter() - start
 
 
-def measure(name, bar, images, augmentation, options) -> bool:
+def measure(report: Report, name, bar, images, augmentation, options) -> None:
     theirs = peer(images, augmentation, options.batch_size)
-    ours = Ours(images, augmentation, options.batch_size, options.device)
+    ours = Ours(images, augmentation, options.batch_size, report.device)
     check = check_policy if augmentation.autoaugment else check_crops
     check(ours, images)
     seconds(theirs), seconds(ours)  # starts the workers, fills the caches
-    rates, ratios = [], []
-    for _ in range(options.rounds):
-        slow, fast = seconds(theirs), min(seconds(ours) for _ in range(2))
-        rates.append((len(images) / slow, len(images) / fast))
-        ratios.append(slow / fast)
-    theirs_rate, ours_rate = (statistics.median(column) for column in zip(*rates, strict=True))
-    ratio = statistics.median(ratios)
-    verdict = "holds" if ratio >= bar else "MISSED"
-    print(
-        f"{name:<28} {theirs_rate:>10,.0f} {ours_rate:>12,.0f} {ratio:>8.1f} "
-        f"{min(ratios):>7.1f} {max(ratios):>7.1f} {bar:>5.0f}  {verdict}"
+    slow, fast = zip(
+        *[(seconds(theirs), min(seconds(ours), seconds(ours))) for _ in range(options.rounds)],
+        strict=True,
     )
-    return ratio >= bar
+    ratios = [peer_time / our_time for peer_time, our_time in zip(slow, fast, strict=True)]
+    report.add(f"{name}: PIL, DataLoader, 2 workers", rate(images, slow), "images/s")
+    report.add(f"{name}: ours", rate(images, fast), "images/s")
+    report.add(f"{name}: lowest ratio of {options.rounds} rounds", min(ratios), "x")
+    ratio = statistics.median(ratios)
+    report.add(f"{name}: ours / DataLoader", ratio, "x", f">= {bar}", ratio >= bar)
+
+
+def rate(images: torch.Tensor, times) -> float:
+    return len(images) / statistics.median(times)
 
 
 def training_images(root: str | None) -> tuple[str, torch.Tensor]:
@@ -174,27 +173,20 @@ def training_images(root: str | None) -> tuple[str, torch.Tensor]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = arguments(__doc__.splitlines()[0])
     parser.add_argument("--data-root", default=os.environ.get("LT_DATA_ROOT"))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--device", default="cpu", help="where our images live (cpu, cuda)")
     options = parser.parse_args()
     source, images = training_images(options.data_root)
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
-    print(f"{len(images):,} images ({source}), batch {options.batch_size}, {options.device}")
-    print(
-        f"python {platform.python_version()}, torch {torch.__version__}, torchvision "
-        f"{torchvision.__version__}, {os.cpu_count()} CPUs, {torch.get_num_threads()} threads, "
-        f"load {load:.1f} at the start"
-    )
-    print(f"{'images/s':<28} {'DataLoader':>10} {'ours':>12} {'ratio':>8} {'lowest':>7} ", end="")
-    print(f"{'highest':>7} {'bar':>5}")
-    held = [
-        measure("crop, flip", 20, images, CROP, options),
-        measure("+ AutoAugment, Cutout", 10, images, POLICY, options),
-    ]
-    return 0 if all(held) else 1
+    print(f"{len(images):,} images ({source}), batch {options.batch_size}")
+    report = Report("data_path", torch.device(options.device))
+    measure(report, "crop, flip", 20, images, CROP, options)
+    measure(report, "+ AutoAugment, Cutout", 10, images, POLICY, options)
+    if options.out:
+        report.write(options.out, "python -m benchmarks.data_path")
+    return int(any(row["verdict"] == "DOES NOT HOLD" for row in report.rows))
 
 
 if __name__ == "__main__":
