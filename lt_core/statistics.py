@@ -1,0 +1,209 @@
+"""What a difference between two numbers of a table is worth.
+
+Accuracies are in percent throughout; every interval is at 95 % unless told.
+Textbook formulas after Montgomery, *Design and Analysis of Experiments*
+(intervals, additive model) and Holm 1979 (several comparisons at once).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+#: Re-weighting by class size, and equalization's threshold, do nothing where all
+#: classes are equally large: these methods then are softmax itself.
+SOFTMAX_WHEN_BALANCED = ("class_balanced", "effective_number", "equalization")
+
+
+class Spread(NamedTuple):
+    """Standard deviation of one run, in percent, and its degrees of freedom."""
+
+    sd: float
+    df: int
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        r"""Confidence interval of the standard deviation.
+
+        .. math:: s \sqrt{\nu / \chi^2_{\nu, (1 \pm level) / 2}}
+        """
+        if not self.df:
+            return float("nan"), float("nan")
+        upper, lower = stats.chi2.ppf([(1 + level) / 2, (1 - level) / 2], self.df)
+        return self.sd * float(np.sqrt(self.df / upper)), self.sd * float(np.sqrt(self.df / lower))
+
+
+def pooled_sd(groups: Iterable[Sequence[float]]) -> Spread:
+    r"""One standard deviation for groups that differ in their means only.
+
+    .. math:: s^2 = \sum_i \sum_j (x_{ij} - \bar x_i)^2 / \sum_i (n_i - 1)
+
+    Groups of one run add nothing. Without any larger group: NaN with 0 degrees.
+    """
+    groups = [np.asarray(group, dtype=float) for group in groups]
+    squares = sum(float(((group - group.mean()) ** 2).sum()) for group in groups if len(group))
+    df = sum(len(group) - 1 for group in groups if len(group))
+    return Spread(float(np.sqrt(squares / df)) if df else float("nan"), df)
+
+
+def paired_sd(first: Sequence[float], second: Sequence[float]) -> Spread:
+    r"""Standard deviation of one run, from pairs of runs of the same thing.
+
+    The two of a pair share their unknown mean, so their difference has none:
+
+    .. math:: s^2 = \sum_i (x_i - y_i)^2 / 2k, \qquad \nu = k
+    """
+    difference = np.asarray(first, dtype=float) - np.asarray(second, dtype=float)
+    return Spread(float(np.sqrt((difference**2).mean() / 2)), len(difference))
+
+
+def prediction_interval(
+    mean: float, n: int, spread: Spread, level: float = 0.95
+) -> tuple[float, float]:
+    r"""Where one new run falls, given the mean of ``n`` runs.
+
+    .. math:: \bar x \pm t_{\nu, (1 + level) / 2} \; s \sqrt{1 + 1 / n}
+
+    Wider than a confidence interval of the mean: a published number is one run, and
+    scatters as one. NaN where there is no spread to go by.
+    """
+    if not spread.df or n < 1:
+        return float("nan"), float("nan")
+    half = stats.t.ppf((1 + level) / 2, spread.df) * spread.sd * np.sqrt(1 + 1 / n)
+    return float(mean - half), float(mean + half)
+
+
+def verdict(paper: float, mean: float, n: int, spread: Spread) -> str:
+    """``agrees`` if the published run lies in the prediction interval, else ``differs``.
+
+    One run of ours gives no verdict, however well the spread is known from others.
+    """
+    if n < 2:
+        return f"no verdict (n = {n})"
+    if not spread.df:
+        return "no verdict (spread unknown)"
+    low, high = prediction_interval(mean, n, spread)
+    return "agrees" if low <= paper <= high else "differs"
+
+
+def least_difference(spread: Spread, n1: int = 1, n2: int = 1, level: float = 0.95) -> float:
+    r"""The smallest difference of two means that the noise does not explain.
+
+    .. math:: t_{\nu, (1 + level) / 2} \; s \sqrt{1 / n_1 + 1 / n_2}
+    """
+    if not spread.df:
+        return float("nan")
+    return float(stats.t.ppf((1 + level) / 2, spread.df) * spread.sd * np.sqrt(1 / n1 + 1 / n2))
+
+
+def compare_methods(runs: pd.DataFrame, baseline: str, value: str = "top1") -> pd.DataFrame:
+    r"""Each method against ``baseline``, seed effects taken out.
+
+    .. math:: x_{ms} = \mu + \alpha_m + \beta_s + \varepsilon_{ms}
+
+    fitted by least squares with one residual for all methods; :math:`\alpha` is the
+    ``difference``, with a 95 % interval ``low``, ``high`` for it alone, a two-sided
+    ``p`` and ``p_holm``, adjusted for the number of methods (Holm 1979). Runs may be
+    missing. ``runs`` has the columns ``method``, ``seed`` and ``value``, a row a run.
+
+    Returns a frame indexed by method, best first. Where the residual has no degree of
+    freedom (one seed), or is zero, interval and p are NaN: there is nothing to test by.
+    """
+    import statsmodels.api as sm  # here, because importing it takes a second
+    from statsmodels.stats.multitest import multipletests
+
+    runs = runs.dropna(subset=[value])
+    others = [method for method in pd.unique(runs["method"]) if method != baseline]
+    columns = ["difference", "low", "high", "p", "p_holm", "n", "df"]
+    if not others or baseline not in set(runs["method"]):
+        return pd.DataFrame(columns=columns, index=pd.Index([], name="method"))
+    seeds = pd.unique(runs["seed"])[1:]
+    design = np.column_stack(
+        [np.ones(len(runs))]
+        + [runs["method"] == method for method in others]
+        + [runs["seed"] == seed for seed in seeds]
+    ).astype(float)
+    fit = sm.OLS(runs[value].to_numpy(float), design).fit()
+    terms = slice(1, 1 + len(others))
+    table = pd.DataFrame({"difference": fit.params[terms]}, index=pd.Index(others, name="method"))
+    table[["low", "high", "p", "p_holm"]] = np.nan
+    if fit.df_resid >= 1 and fit.ssr > 1e-12:
+        table[["low", "high"]] = fit.conf_int()[terms]
+        table["p"] = fit.pvalues[terms]
+        table["p_holm"] = multipletests(fit.pvalues[terms], method="holm")[1]
+    table["n"] = runs.groupby("method").size()
+    table["df"] = int(fit.df_resid)
+    return table.sort_values("difference", ascending=False)[columns]
+
+
+class RankCorrelation(NamedTuple):
+    tau: float
+    p: float
+    n: int
+
+
+def rank_correlation(ours: pd.Series, paper: pd.Series) -> RankCorrelation:
+    """Kendall's tau-b between two columns of a table, over the methods in both.
+
+    1: the same order; 0: unrelated; -1: reversed. Two methods or fewer give NaN.
+    """
+    both = pd.concat([ours, paper], axis=1, join="inner").dropna()
+    if len(both) < 3:
+        return RankCorrelation(float("nan"), float("nan"), len(both))
+    result = stats.kendalltau(both.iloc[:, 0], both.iloc[:, 1])
+    return RankCorrelation(float(result.statistic), float(result.pvalue), len(both))
+
+
+def published_noise(table: pd.DataFrame) -> pd.DataFrame:
+    """The noise of the published Table 1, from cells that ought to be equal.
+
+    ``table`` as :func:`lt_core.tables.published` gives it. Two estimates a data set:
+
+    - *long tail*: class_balanced against effective_number at factors above 1, two
+      weightings that agree within 2.5 % while no class has more than 500 images;
+    - *balanced*: the methods that are softmax at factor 1, as repeated runs.
+
+    Columns ``dataset``, ``estimate``, ``cells`` (pairs, or methods), ``copied`` (of
+    the pairs, or pairs of methods, how many are equal to the last digit, which two
+    runs hardly are), ``sd``, ``df`` and its interval ``low``, ``high``. A data set
+    whose long-tail cells are all copied says nothing: its sd is NaN.
+    """
+    rows = []
+    wide = table[table["group"] == "all"].pivot_table(
+        index=["dataset", "imbalance_factor"], columns="method", values="top1", sort=False
+    )
+    for dataset, block in wide.groupby(level="dataset", sort=False):
+        tail = block[block.index.get_level_values("imbalance_factor") > 1]
+        first, second = tail["class_balanced"], tail["effective_number"]
+        copied = int((first == second).sum())
+        spread = paired_sd(first, second) if copied < len(tail) else Spread(float("nan"), 0)
+        rows.append((dataset, "long tail", len(tail), copied, *spread, *spread.interval()))
+        balanced = block.xs(1, level="imbalance_factor")
+        values = balanced[["softmax", *SOFTMAX_WHEN_BALANCED]].to_numpy().ravel()
+        spread = pooled_sd([values])
+        copied = len(values) - len(np.unique(values))
+        rows.append((dataset, "balanced", len(values), copied, *spread, *spread.interval()))
+    names = ["dataset", "estimate", "cells", "copied", "sd", "df", "low", "high"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def published_differences(
+    table: pd.DataFrame, method: str, against: str, spread: Spread
+) -> pd.DataFrame:
+    """A paper's claim, cell by cell: is ``method`` - ``against`` more than noise?
+
+    Both numbers are single runs with the standard deviation ``spread``. Columns
+    ``dataset``, ``imbalance_factor``, ``difference``, ``noise`` (the least difference
+    that noise does not explain) and ``exceeds``.
+    """
+    keys = ["dataset", "imbalance_factor"]
+    cells = table[table["group"] == "all"]
+    first = cells[cells["method"] == method].set_index(keys)["top1"]
+    second = cells[cells["method"] == against].set_index(keys)["top1"]
+    frame = (first - second).rename("difference").reindex(first.index).reset_index()
+    frame["noise"] = least_difference(spread)
+    frame["exceeds"] = frame["difference"].abs() > frame["noise"]
+    return frame
