@@ -1,0 +1,31 @@
+"""The papers' tables: the runs they need, and their cells from what has been run.
+
+A *row* of a table is a method, possibly with parameters, possibly re-balanced after
+training. A *plan* is the list of runs that fill some of a table's cells. A *cell* is
+what the finished runs of one row, data set, factor and recipe have come to.
+
+>>> from lt_core import tables
+>>> len(tables.plan("table1", dataset="digits"))  # 9 methods, 3 factors, 3 seeds
+81
+>>> print(tables.render(tables.cells(lt_core.runs.load("runs"), "table1")))  # doctest: +SKIP
+"""
+
+from lt_core.tables.cells import cells, coverage
+from lt_core.tables.plans import TABLES, Row, Table, find_row, get, names, plan, published, rows
+from lt_core.tables.rendering import render, render_groups
+
+__all__ = [
+    "TABLES",
+    "Row",
+    "Table",
+    "cells",
+    "coverage",
+    "find_row",
+    "get",
+    "names",
+    "plan",
+    "published",
+    "render",
+    "render_groups",
+    "rows",
+]

@@ -1,0 +1,276 @@
+"""From records of runs to a table's cells, with the paper beside them where it may be."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from lt_core import losses
+from lt_core.statistics import (
+    SOFTMAX_WHEN_BALANCED,
+    Spread,
+    pooled_sd,
+    prediction_interval,
+    verdict,
+)
+from lt_core.tables.plans import Table, get, published
+from lt_core.tables.plans import plan as full_plan
+from lt_core.training import recipes
+from lt_core.training.config import RunConfig
+
+GROUPS = ("many", "medium", "few")
+
+#: Runs that agree in these, the method and its parameters differ in the seed only.
+PROTOCOL = (
+    "dataset",
+    "imbalance_factor",
+    "model",
+    "classifier",
+    "recipe",
+    "overrides",
+    "epochs",
+    "precision",
+    "subset_seed",
+    "holdout",
+)
+
+COLUMNS = (
+    *PROTOCOL,
+    *("method", "full", "n", "planned", "mean", "sd", "mean_best"),
+    *GROUPS,
+    *("pooled_sd", "df", "low", "high", "paper", "verdict", "verdict_best"),
+    *("note", "values", "keys"),
+)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The finished runs of a method under one protocol, of ``planned`` that were wanted."""
+
+    method: str
+    variant: str
+    protocol: tuple
+    runs: pd.DataFrame
+    planned: int
+    borrowed: bool = False
+
+    def __getattr__(self, name: str) -> object:
+        if name in PROTOCOL:
+            return self.protocol[PROTOCOL.index(name)]
+        raise AttributeError(name)
+
+
+def cells(
+    records: pd.DataFrame,
+    table: str,
+    plan: Iterable[RunConfig] | None = None,
+    not_run: Mapping | None = None,
+) -> pd.DataFrame:
+    """One row a cell of ``table``, from the finished runs in ``records``.
+
+    With a ``plan`` exactly its runs count, by key. Without one, all runs of the table's
+    rows and recipe count, and a cell of the paper that has none is *not run*; ``not_run``
+    says why: ``{"tinyimagenet": "data", ("cifar10", 1): "data"}``.
+
+    Columns: the protocol (``dataset``, ``imbalance_factor``, ``model``, ``recipe``,
+    ``epochs``, ``precision``, …), ``method`` (the row's label), ``full`` (the recipe as it
+    is, nothing shortened or changed), ``n`` finished of ``planned`` runs, ``mean`` and
+    ``sd`` of the last epoch in percent, ``mean_best`` of the best epoch, the groups
+    ``many``, ``medium``, ``few``, ``pooled_sd`` and ``df`` over comparable cells with the
+    95 % prediction interval ``low``, ``high`` for one new run, ``paper``, ``verdict`` and
+    ``verdict_best`` (*agrees*, *differs*, *no verdict (why)*, *not run (why)*),
+    ``note``, ``values`` and ``keys``, the runs behind it.
+
+    The paper's value is given only beside the full recipe, the paper's data and network.
+    Comparable cells are those of one protocol: same data, factor, network and recipe.
+    """
+    entry = get(table)
+    records = _cleaned(records)
+    groups = _planned(records, plan) if plan is not None else _found(records, table)
+    lines = _lines(entry, groups, extras=plan is not None)
+    groups = _with_equivalents(groups, lines)
+    spreads = {column: _spreads(groups, column) for column in ("top1", "top1_best")}
+    datasets = list(dict.fromkeys(group.dataset for group in groups))
+    found = []
+    for position, line in enumerate(lines):
+        for group in groups:
+            if (group.method, group.variant) == (line.method, line.variant):
+                where = (datasets.index(group.dataset), -group.imbalance_factor)
+                cell = _cell(line, group, entry, spreads, not_run or {})
+                found.append((*where, *map(str, group.protocol), position, cell))
+    found.sort(key=lambda entry: entry[:-1])
+    return pd.DataFrame([entry[-1] for entry in found], columns=COLUMNS)
+
+
+def coverage(cells: pd.DataFrame) -> str:
+    """How much of the paper's table has been run, in one sentence."""
+    paper = cells[cells["paper"].notna()]
+    if paper.empty:
+        return "None of these cells has a published number that may stand beside it."
+    run = paper[paper["n"] > 0]
+    counts = run["verdict"].str.partition(" (")[0].value_counts()
+    parts = [f"{counts.get(word, 0)} {word}" for word in ("agrees", "differs", "no verdict")]
+    parts = [part.replace("agrees", "agree").replace("differs", "differ") for part in parts]
+    return f"{len(run)} of {len(paper)} published cells were run in full: {', '.join(parts)}."
+
+
+def _cleaned(records: pd.DataFrame) -> pd.DataFrame:
+    """Every column there, each run once; text that a CSV file left empty is empty text."""
+    texts = ("variant", "overrides")
+    numbers = [f"top1{g}{s}" for g in ("", "_many", "_medium", "_few") for s in ("", "_rebalanced")]
+    columns = ["key", "method", "seed", *texts, *PROTOCOL, *numbers, "top1_best"]
+    frame = records.reindex(columns=list(dict.fromkeys([*records.columns, *columns])))
+    defaults = {"variant": "", "overrides": "", "holdout": 0, "subset_seed": 0}
+    frame = frame.astype(dict.fromkeys(texts, object)).fillna(defaults)
+    return frame.drop_duplicates("key")
+
+
+def _planned(records: pd.DataFrame, plan: Iterable[RunConfig]) -> list[_Group]:
+    together = {}
+    for config in plan:
+        overrides = ",".join(f"{k}={v}" for k, v in sorted(config.overrides.items()))
+        values = [overrides if name == "overrides" else getattr(config, name) for name in PROTOCOL]
+        together.setdefault((config.method, config.variant, tuple(values)), []).append(config.key)
+    return [
+        _Group(*key, runs=records[records["key"].isin(keys)], planned=len(set(keys)))
+        for key, keys in together.items()
+    ]
+
+
+def _found(records: pd.DataFrame, table: str) -> list[_Group]:
+    """Groups of all runs that belong to the table, then the paper's cells without any."""
+    entry = get(table)
+    records = records[records["recipe"].isin(entry.recipes)]
+    by = ["method", "variant", *PROTOCOL]
+    groups = [
+        _Group(*key[:2], tuple(key[2:]), runs, len(runs))
+        for key, runs in records.groupby(by, sort=False, dropna=False)
+    ]
+    there = {(g.method, g.variant, g.dataset, g.imbalance_factor) for g in groups}
+    missing = [
+        group
+        for group in _planned(records.iloc[:0], full_plan(table))
+        if (group.method, group.variant, group.dataset, group.imbalance_factor) not in there
+    ]
+    return [*groups, *missing]
+
+
+class _Line(NamedTuple):
+    """A row of the table with the runs it is computed from, named as records name them."""
+
+    label: str
+    method: str
+    variant: str
+    published: str | None
+    rebalanced: bool
+
+
+def _lines(entry: Table, groups: list[_Group], extras: bool) -> list[_Line]:
+    """The table's rows that have a group, then any other methods that were planned."""
+    present = dict.fromkeys((group.method, group.variant) for group in groups)
+    lines = [
+        _Line(row.label, *_identity(row.method, **row.params), row.published, row.rebalanced)
+        for row in entry.rows
+    ]
+    lines = [line for line in lines if (line.method, line.variant) in present]
+    known = {(line.method, line.variant) for line in lines}
+    for method, variant in present:
+        if extras and (method, variant) not in known:
+            label = f"{method}[{variant}]" if variant else method
+            lines.append(_Line(label, method, variant, label, False))
+    return lines
+
+
+@functools.cache
+def _identity(method: str, **params: object) -> tuple[str, str]:
+    return method, RunConfig("digits", method, params=params).variant
+
+
+def _with_equivalents(groups: list[_Group], lines: list[_Line]) -> list[_Group]:
+    """At factor 1, methods that are softmax there and were not run share softmax's runs."""
+    run = {(g.method, g.protocol) for g in groups if g.variant == "" and len(g.runs)}
+    shared = [
+        replace(group, method=line.method, borrowed=True)
+        for group in groups
+        if group.method == "softmax" and group.imbalance_factor == 1 and len(group.runs)
+        for line in lines
+        if line.method in SOFTMAX_WHEN_BALANCED and line.variant == ""
+        if (line.method, group.protocol) not in run
+    ]
+    filled = {(group.method, group.protocol) for group in shared}
+    return [g for g in groups if (g.method, g.protocol) not in filled] + shared
+
+
+def _spreads(groups: list[_Group], column: str) -> dict[tuple, Spread]:
+    """By protocol: the pooled spread of one run over its methods, borrowed runs once."""
+    values = {}
+    for group in groups:
+        if not group.borrowed:
+            values.setdefault(group.protocol, []).append(group.runs[column].dropna())
+    return {protocol: pooled_sd(columns) for protocol, columns in values.items()}
+
+
+def _cell(line: _Line, group: _Group, entry: Table, spreads: Mapping, not_run: Mapping) -> dict:
+    suffix = "_rebalanced" if line.rebalanced else ""
+    values = group.runs[f"top1{suffix}"].dropna().astype(float)
+    best = values.iloc[:0] if line.rebalanced else group.runs["top1_best"].dropna().astype(float)
+    n = len(values)
+    spread = spreads["top1"].get(group.protocol, Spread(np.nan, 0))
+    low, high = prediction_interval(values.mean(), n, spread)
+    paper, reason = _paper(line, group, entry)
+    cell = dict(zip(PROTOCOL, group.protocol, strict=True))
+    cell |= {"method": line.label, "full": _is_full(group), "n": n, "planned": group.planned}
+    cell |= {"mean": values.mean(), "sd": values.std(), "mean_best": best.mean()}
+    cell |= {name: group.runs[f"top1_{name}{suffix}"].astype(float).mean() for name in GROUPS}
+    cell |= {"pooled_sd": spread.sd, "df": spread.df, "low": low, "high": high, "paper": paper}
+    cell["values"], cell["keys"] = tuple(values), tuple(group.runs["key"])
+    cell["note"] = "softmax's runs: the same method at factor 1" if group.borrowed else ""
+    if n == 0:
+        keys = ((group.dataset, group.imbalance_factor), group.dataset)
+        why = next((not_run[key] for key in keys if key in not_run), "no run")
+        cell["verdict"] = cell["verdict_best"] = f"not run ({why})"
+    elif reason:
+        cell["verdict"] = cell["verdict_best"] = f"no verdict ({reason})"
+    else:
+        cell["verdict"] = verdict(paper, values.mean(), n, spread)
+        spread = spreads["top1_best"].get(group.protocol, Spread(np.nan, 0))
+        unknown_best = "no verdict (best epoch unknown)"
+        cell["verdict_best"] = (
+            verdict(paper, best.mean(), len(best), spread) if len(best) else unknown_best
+        )
+    return cell
+
+
+def _is_full(group: _Group) -> bool:
+    return group.epochs == recipes.get(group.recipe).epochs and not group.overrides
+
+
+def _paper(line: _Line, group: _Group, entry: Table) -> tuple[float, str]:
+    """The paper's value where it may stand beside the cell, else NaN and why not."""
+    if entry.published is None:
+        return np.nan, "no published number"
+    numbers = published(entry.published)
+    numbers = numbers[(numbers["group"] == "all") & (numbers["dataset"] == group.dataset)]
+    if numbers.empty:
+        return np.nan, "other data"
+    numbers = numbers[
+        (numbers["imbalance_factor"] == group.imbalance_factor)
+        & (numbers["method"] == line.published)
+    ]
+    if numbers.empty:
+        return np.nan, "no published number"
+    usual = "cosine" if losses.loss_class(group.method).takes_cosines else "linear"
+    if group.recipe not in entry.recipes or group.overrides:
+        return np.nan, "other recipe"
+    if not _is_full(group):
+        return np.nan, f"{group.epochs:g} of {recipes.get(group.recipe).epochs} epochs"
+    if group.model != numbers["model"].iloc[-1] or group.classifier != usual:
+        return np.nan, "other network"
+    if group.holdout:
+        return np.nan, "fewer training images"
+    return float(numbers["top1"].iloc[-1]), ""

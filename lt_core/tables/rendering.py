@@ -1,0 +1,122 @@
+"""A table's cells as HTML for a notebook and as text for a terminal."""
+
+from __future__ import annotations
+
+import html
+import math
+from dataclasses import dataclass
+
+import pandas as pd
+from pandas.io.formats.style import Styler
+
+#: Cells that differ in these stand in tables of their own.
+BLOCK = ("dataset", "model", "recipe", "overrides", "epochs", "precision", "subset_seed", "holdout")
+GROUPS = ("many", "medium", "few")
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """Tables with captions; shows itself in a notebook, ``str`` gives plain text."""
+
+    blocks: tuple[tuple[str, pd.DataFrame], ...]
+
+    @property
+    def html(self) -> str:
+        return "\n".join(_html(caption, frame) for caption, frame in self.blocks)
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+    def __str__(self) -> str:
+        return "\n\n".join(_text(caption, frame) for caption, frame in self.blocks)
+
+    __repr__ = __str__
+
+
+def render(cells: pd.DataFrame) -> Rendered:
+    """Methods down, imbalance factors across; each cell mean ± sd and n.
+
+    The paper's value and the verdict follow a factor where a cell of it may have them.
+    """
+    return Rendered(tuple((_caption(block), _across(block)) for block in _blocks(cells)))
+
+
+def render_groups(cells: pd.DataFrame) -> Rendered:
+    """A table for each factor: accuracy, and beside it that of each group of classes."""
+    blocks = []
+    for block in _blocks(cells):
+        for factor, part in block.groupby("imbalance_factor", sort=False):
+            frame = pd.DataFrame({"method": part["method"], "top-1, %": part.apply(accuracy, 1)})
+            for group in GROUPS:
+                if part[group].notna().any():
+                    frame[f"{group}, %"] = part[group].map(_number)
+            blocks.append((f"{_caption(block)}; imbalance factor {factor:g}", frame))
+    return Rendered(tuple(blocks))
+
+
+def accuracy(cell: pd.Series) -> str:
+    """``71.23 ± 0.41 (n=3)``; ``(n=2/3)`` where a planned run is missing; else ``no run``."""
+    if not cell["n"]:
+        return "no run" if cell["verdict"] == "not run (no run)" else cell["verdict"]
+    spread = "" if math.isnan(cell["sd"]) else f" ± {cell['sd']:.2f}"
+    planned = f"/{cell['planned']:g}" if cell["planned"] > cell["n"] else ""
+    return f"{cell['mean']:.2f}{spread} (n={cell['n']}{planned})"
+
+
+def _blocks(cells: pd.DataFrame) -> list[pd.DataFrame]:
+    return [block for _, block in cells.groupby(list(BLOCK), sort=False, dropna=False)]
+
+
+def _across(block: pd.DataFrame) -> pd.DataFrame:
+    methods = pd.unique(block["method"])
+    frame = pd.DataFrame({"method": methods})
+    for factor, part in block.groupby("imbalance_factor", sort=False):
+        part = part.set_index("method")
+        frame[f"factor {factor:g}"] = part.apply(accuracy, axis=1).reindex(methods).to_numpy()
+        if part["paper"].notna().any():
+            frame[f"paper {factor:g}"] = part["paper"].map(_number).reindex(methods).to_numpy()
+            frame[f"verdict {factor:g}"] = part["verdict"].reindex(methods).to_numpy()
+    return frame.fillna("")
+
+
+def _caption(block: pd.DataFrame) -> str:
+    first = block.iloc[0]
+    parts = [
+        f"{first['dataset']}, {first['model']}",
+        f"recipe {first['recipe']}, {first['epochs']:g} epochs, {first['precision']}",
+        "top-1 accuracy in percent at the last epoch, mean ± standard deviation over n seeds",
+    ]
+    if first["overrides"]:
+        parts[1] += f", changed: {first['overrides']}"
+    if first["subset_seed"]:
+        parts[0] += f", subset {first['subset_seed']:g}"
+    if not block["full"].all():
+        parts.append("REDUCED: a shortened or changed recipe, not to be read beside the paper")
+    elif block["paper"].isna().all():
+        parts.append("not the paper's experiment, so none of its values stands beside it")
+    return "; ".join(parts)
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.2f}"
+
+
+def _html(caption: str, frame: pd.DataFrame) -> str:
+    styler = Styler(frame, uuid="lt", cell_ids=False, caption=html.escape(caption))
+    styler.hide(axis="index").format(escape="html").format_index(escape="html", axis=1)
+    # A method's name may hold a dollar sign, which is no formula.
+    styler.set_table_attributes('class="lt-table tex2jax_ignore mathjax_ignore"')
+    return styler.to_html(doctype_html=False)
+
+
+def _text(caption: str, frame: pd.DataFrame) -> str:
+    lines = [[_printable(entry) for entry in row] for row in [frame.columns, *frame.to_numpy()]]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    rows = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+    rule = "  ".join("-" * width for width in widths)
+    return "\n".join([_printable(caption), rows[0], rule, *rows[1:]])
+
+
+def _printable(value: object) -> str:
+    """Text that cannot move a terminal's cursor or break a line."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value))
