@@ -14,13 +14,17 @@ from typing import Any
 
 from lt_core.errors import ConfigError, unknown
 from lt_core.losses import parameters
+from lt_core.losses.balanced_softmax import BalancedSoftmax
 from lt_core.losses.base import LongTailLoss
 from lt_core.losses.class_balanced import ClassBalanced
 from lt_core.losses.effective_number import EffectiveNumber
 from lt_core.losses.equalization import Equalization
 from lt_core.losses.focal import Focal
 from lt_core.losses.gala import GALA
+from lt_core.losses.gcl import GCL
 from lt_core.losses.ghm import GHM
+from lt_core.losses.ldam import LDAM
+from lt_core.losses.logit_adjustment import LogitAdjustment
 from lt_core.losses.seesaw import Seesaw
 from lt_core.losses.softmax import Softmax
 
@@ -36,6 +40,10 @@ _METHODS: dict[str, type[LongTailLoss]] = {
     "equalization": Equalization,
     "seesaw": Seesaw,
     "gala": GALA,
+    "ldam": LDAM,
+    "balanced_softmax": BalancedSoftmax,
+    "logit_adjustment": LogitAdjustment,
+    "gcl": GCL,
 }
 
 

@@ -28,6 +28,14 @@ STATIC = tuple(
     ]
 )
 SEQUENCES = ("seq_c10_imb100_b64", "seq_c100_imb500_b64")
+COSINES = (
+    "c10_imb100_b64_cos",
+    "c10_imb500_b64_cosx",
+    "c10_imb100_b1_cos",
+    "c100_imb100_b64_cos",
+    "c100_imb500_b64_cosx",
+    "c1000_imb100_b64_cos",
+)
 
 
 @functools.cache

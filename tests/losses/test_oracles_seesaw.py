@@ -28,7 +28,7 @@ def test_counting_from_zero(case):
     for step in range(len(logits)):
         key = f"{case}/p0.8_q2_from_zero"
         # The released counter, and so its factor, is float32 even in the double run.
-        oracles.compare(loss, logits[step], target[step], archive, key, step=step, rtol=1e-8)
+        oracles.compare(loss, logits[step], target[step], archive, key, step=step, rtol=1e-7)
         oracles.assert_near(loss.seen.numpy(), archive[f"{key}/cum_samples"][step], rtol=0)
 
 
