@@ -27,6 +27,9 @@ DataRoot = Annotated[
     Path | None,
     typer.Option("--data-root", envvar="LT_DATA_ROOT", help="folder that holds cifar10/, ..."),
 ]
+Download = Annotated[
+    bool, typer.Option("--download", help="fetch the data set from its publisher if it is missing")
+]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda; default: cuda where there is any")]
 TimeBudget = Annotated[
     float | None,
@@ -57,6 +60,7 @@ def run(
     precision: Precision = "float32",
     store: StorePath = Path("runs"),
     data_root: DataRoot = None,
+    download: Download = False,
     device: Device = None,
     time_budget: TimeBudget = None,
     deterministic: Deterministic = False,
@@ -86,6 +90,7 @@ def run(
         config,
         store,
         data_root=data_root,
+        download=download,
         device=device,
         deadline=None if time_budget is None else time.monotonic() + time_budget,
         deterministic=deterministic,
@@ -109,6 +114,7 @@ def reproduce(
     precision: Precision = "float32",
     store: StorePath = Path("runs"),
     data_root: DataRoot = None,
+    download: Download = False,
     device: Device = None,
     processes: Annotated[int, typer.Option(help="processes that share a CPU")] = 2,
     pack: Annotated[str, typer.Option(help="runs that share a GPU, or auto")] = "auto",
@@ -139,6 +145,7 @@ def reproduce(
     request = {name: value for name, value in request.items() if value is not None}
     resources = {
         "data_root": data_root,
+        "download": download,
         "device": device,
         "processes": processes,
         "pack": pack,

@@ -46,6 +46,7 @@ def reproduce(
     processes: int = 1,
     pack: int | str = "auto",
     data_root: str | os.PathLike | None = None,
+    download: bool = False,
     device: str | None = None,
     time_budget: float | None = None,
     deterministic: bool = False,
@@ -71,12 +72,15 @@ def reproduce(
     device = choose_device(device)
     with Progress(len(configs), len(configs) - len(missing), progress) as report:
         if missing and device.type == "cpu" and processes > 1 and len(missing) > 1:
-            outcome = _in_processes(
-                missing, store, min(processes, len(missing)), data_root, deadline, report
-            )
+            if download:  # once, before several processes want the same files
+                images = Images(device, data_root, download)
+                for config in missing:
+                    images.train(config)
+            count = min(processes, len(missing))
+            outcome = _in_processes(missing, store, count, data_root, deadline, report)
         else:
             width = _pack_width(pack, device)
-            images = Images(device, data_root)
+            images = Images(device, data_root, download)
             with settings(device, deterministic):
                 outcome = interleaved(missing, store, images, width, deadline, report.finished)
     if outcome.failed:

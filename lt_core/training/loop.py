@@ -12,6 +12,7 @@ import os
 import time
 import warnings
 from collections.abc import Generator, Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -35,22 +36,26 @@ CHECKPOINT_FORMAT = 1
 class Images:
     """The data sets of one device, loaded once for all runs that need them."""
 
-    def __init__(self, device: torch.device, data_root: str | os.PathLike | None = None):
-        self.device, self.data_root = device, data_root
-        self._train, self._banks, self._test = {}, {}, {}
+    def __init__(
+        self,
+        device: torch.device,
+        data_root: str | os.PathLike | None = None,
+        download: bool = False,
+    ):
+        self.device = device
+        self._load = partial(data.load, root=data_root, download=download)
+        self._train, self._banks, self._test, self._on_device = {}, {}, {}, {}
 
     def train(self, config: RunConfig) -> data.Dataset:
+        """The training images, compared with the test images for overlap."""
         key = (config.dataset, config.imbalance_factor, config.subset_seed, config.holdout)
         if key not in self._train:
             dataset, factor, subset_seed, holdout = key
-            self._train[key] = data.load(
-                dataset,
-                "train",
-                factor,
-                root=self.data_root,
-                subset_seed=subset_seed,
-                holdout=holdout,
-            )
+            train = self._load(dataset, "train", factor, subset_seed=subset_seed, holdout=holdout)
+            if dataset not in self._test:
+                self._test[dataset] = self._load(dataset, "test")
+            data.check_apart(train, self._test[dataset])
+            self._train[key] = train
         return self._train[key]
 
     def bank(self, config: RunConfig) -> ImageBank:
@@ -62,10 +67,11 @@ class Images:
         return self._banks[key]
 
     def test(self, config: RunConfig) -> TestImages:
-        if config.dataset not in self._test:
-            images = data.load(config.dataset, "test", root=self.data_root)
-            self._test[config.dataset] = TestImages(images, self.device)
-        return self._test[config.dataset]
+        self.train(config)
+        if config.dataset not in self._on_device:
+            images = TestImages(self._test[config.dataset], self.device)
+            self._on_device[config.dataset] = images
+        return self._on_device[config.dataset]
 
 
 def train(
@@ -73,6 +79,7 @@ def train(
     store: Store | str | os.PathLike,
     *,
     data_root: str | os.PathLike | None = None,
+    download: bool = False,
     device: str | torch.device | None = None,
     deadline: float | None = None,
     deterministic: bool = False,
@@ -93,7 +100,7 @@ def train(
     if store.is_finished(config.key):
         return read_run(store.directory(config.key))
     device = choose_device(device)
-    images = Images(device, data_root)
+    images = Images(device, data_root, download)
     with settings(device, deterministic):
         steps = training(config, store, images, deadline=deadline, report=report)
         while True:
@@ -283,6 +290,7 @@ def _finish(
         "best_epoch": int(frame["epoch"][best]),
         "train_images": int(counts.sum()),
         "data_sha256": dataset.sha256,
+        "test_overlap": dataset.overlap,
         "seconds": round(seconds, 3),
         "device": engine.device.type,
         "hardware": environment.hardware(engine.device),

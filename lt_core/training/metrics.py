@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from lt_core.rebalancing import rebalance
+
 #: Training images a class: many has more than 100, few fewer than 20, medium the rest.
 MANY_ABOVE, FEW_BELOW = 100, 20
 
@@ -36,8 +38,6 @@ def evaluation(logits: np.ndarray, target: np.ndarray, class_counts: np.ndarray)
     ``top1`` and the groups in percent, ``class_accuracy`` as fractions, each also
     after transductive prediction re-balancing with tau = 1.
     """
-    from lt_core.rebalancing import rebalance
-
     num_classes = len(class_counts)
     logits = logits.astype(np.float64)
     exponential = np.exp(logits - logits.max(axis=1, keepdims=True))
