@@ -23,6 +23,7 @@ from lt_core.losses.focal import Focal
 from lt_core.losses.gala import GALA
 from lt_core.losses.gcl import GCL
 from lt_core.losses.ghm import GHM
+from lt_core.losses.icb import ICB
 from lt_core.losses.ldam import LDAM
 from lt_core.losses.logit_adjustment import LogitAdjustment
 from lt_core.losses.seesaw import Seesaw
@@ -39,6 +40,7 @@ _METHODS: dict[str, type[LongTailLoss]] = {
     "ghm": GHM,
     "equalization": Equalization,
     "seesaw": Seesaw,
+    "icb": ICB,
     "gala": GALA,
     "ldam": LDAM,
     "balanced_softmax": BalancedSoftmax,

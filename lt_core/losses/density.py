@@ -1,0 +1,229 @@
+"""How crowded gradient norms are inside each category, and the weight that follows.
+
+For a sample with gradient g of category m the raw weight is 1 / D_m(g), where D_m is
+the density of g among the last samples of that category. Three precisions:
+:class:`ExactDensity` (a window around g), :class:`UniformDensity` (equal bins) and
+:class:`AdaptiveDensity` (bins of equal mass).
+
+The memory is counted in samples of the category, not in steps: what a category has
+seen fades by ``exp(-1 / memory)`` with each new sample of its own. A category absent
+from a batch keeps its memory, so head and tail forget at the same pace per sample.
+
+Everything is O(C·K) state and O(B·K) or O(C·K) work, in place, without host reads or
+shapes that depend on values, so that a step can be captured in a CUDA graph.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from lt_core.losses.base import all_reduced
+
+
+class CategoryDensity(nn.Module):
+    """Weights from the density of ``g`` in [0, 1] within each category.
+
+    ``normalize="none"`` gives the raw weight 1 / D_m(g). Its mean inside a category is
+    the length of the density's support, which says how spread the category is;
+    ``"category"`` divides by that mean, remembered like the density, so that a category's
+    total weight stays its number of samples.
+
+    Subclasses implement :meth:`count` and :meth:`raw_weights`.
+    """
+
+    def __init__(self, num_classes: int, bins: int, memory: int, normalize: str):
+        super().__init__()
+        self.bins, self.memory, self.normalize = bins, memory, normalize
+        self.num_classes = num_classes
+        #: samples remembered and the sum of their raw weights
+        self.register_buffer("mass", torch.zeros(num_classes, dtype=torch.float64))
+        self.register_buffer("raw_sum", torch.zeros(num_classes, dtype=torch.float64))
+
+    def count(self, gradient: Tensor, target: Tensor, counted: Tensor, fading: Tensor) -> None:
+        """Add a batch; ``fading`` ``(C,)`` is what each category keeps of its past."""
+        raise NotImplementedError(f"{type(self).__name__} must implement count")
+
+    def raw_weights(self, gradient: Tensor, target: Tensor) -> Tensor:
+        """1 / D_m(g) of each sample, ``(N,)``."""
+        raise NotImplementedError(f"{type(self).__name__} must implement raw_weights")
+
+    @torch.no_grad()
+    def forward(self, gradient: Tensor, target: Tensor, counted: Tensor, update: bool) -> Tensor:
+        """Weights ``(N,)`` in float64; with ``update`` the batch is counted first.
+
+        gradient ``(N,)`` in [0, 1]; target ``(N,)``; counted ``(N,)`` bool, False for rows
+        that must not enter the state. A category without history weighs 1.
+        """
+        gradient = torch.where(counted, gradient.double(), 0.0)
+        counted = counted.double()
+        if update:
+            fading = torch.exp(self.per_category(target, counted) / -self.memory)
+            self.count(gradient, target, counted, fading)
+            self.mass.copy_(self.mass * fading + self.per_category(target, counted))
+        raw = self.raw_weights(gradient, target)
+        if update:
+            raw_of_batch = self.per_category(target, raw * counted)
+            self.raw_sum.copy_(self.raw_sum * fading + raw_of_batch)
+        known = self.mass[target] > 0
+        if self.normalize == "category":
+            raw = raw * (self.mass / self.raw_sum)[target]
+        return torch.where(known, raw, 1.0)
+
+    def per_category(self, target: Tensor, values: Tensor) -> Tensor:
+        """Sum of ``values`` over the samples of each category, of all ranks, ``(C,)``."""
+        return all_reduced(torch.zeros_like(self.mass).index_add_(0, target, values))
+
+    def bin_counts(self, bin_index: Tensor, target: Tensor, counted: Tensor) -> Tensor:
+        """Samples of all ranks in each category's bins, ``(C, K)``."""
+        counts = torch.zeros(
+            self.num_classes * self.bins, dtype=counted.dtype, device=counted.device
+        )
+        counts.index_add_(0, target * self.bins + bin_index, counted)
+        return all_reduced(counts).view(self.num_classes, self.bins)
+
+
+class UniformDensity(CategoryDensity):
+    """K equal bins: D_m(g) = K · (share of the category's mass in the bin of g)."""
+
+    def __init__(self, num_classes: int, bins: int, memory: int, normalize: str):
+        super().__init__(num_classes, bins, memory, normalize)
+        self.register_buffer("bin_mass", torch.zeros(num_classes, bins, dtype=torch.float64))
+
+    def count(self, gradient: Tensor, target: Tensor, counted: Tensor, fading: Tensor) -> None:
+        arrived = self.bin_counts(self.bin_index(gradient), target, counted)
+        self.bin_mass.mul_(fading[:, None]).add_(arrived)
+
+    def raw_weights(self, gradient: Tensor, target: Tensor) -> Tensor:
+        own = self.bin_mass[target, self.bin_index(gradient)]
+        # A sample counted in training finds at least itself; evaluation may find less.
+        return self.mass[target] / (self.bins * own.clamp_min(1.0))
+
+    def bin_index(self, gradient: Tensor) -> Tensor:
+        return (gradient * self.bins).long().clamp_(0, self.bins - 1)
+
+    def edges(self) -> Tensor:
+        """Bin edges of each category in g, ``(C, K + 1)``."""
+        even = torch.linspace(0, 1, self.bins + 1, dtype=torch.float64, device=self.mass.device)
+        return even.expand(self.num_classes, -1)
+
+
+class AdaptiveDensity(CategoryDensity):
+    r"""K bins whose edges move so that each holds the same share of the category's mass.
+
+    Bins are narrow where samples crowd and wide where they are rare, and the raw weight
+    1 / D_m(g) is just K times the width of the bin of g. The edges are the whole state.
+
+    The rule is our reading of "adaptive": after every batch the mass that the bins hold
+    (what is remembered, plus the batch, plus one pseudo-sample spread evenly) is taken as
+    even inside each bin, and the edges move to its K-quantiles. This happens in
+    u = g^(1/3): late in training g crowds at 0 by orders of magnitude, and in u the mass
+    is nearly even already, so that little is smeared when edges move. The pseudo-sample
+    keeps every density positive and rules while a category has few samples;
+    ``MIN_WIDTH`` keeps bins open when all g are equal.
+    """
+
+    ROOT = 3
+    MIN_WIDTH = 1e-4  # in u: 1e-12 in g at 0, 3e-4 at 1
+
+    def __init__(self, num_classes: int, bins: int, memory: int, normalize: str):
+        super().__init__(num_classes, bins, memory, normalize)
+        even = torch.linspace(0, 1, bins + 1, dtype=torch.float64)
+        self.register_buffer("root_edges", even.repeat(num_classes, 1))
+        self.register_buffer("level", even[1:-1].clone(), persistent=False)
+        self.register_buffer("all_classes", torch.arange(num_classes), persistent=False)
+        self.min_width = min(self.MIN_WIDTH, 0.1 / bins)
+
+    def count(self, gradient: Tensor, target: Tensor, counted: Tensor, fading: Tensor) -> None:
+        counts = self.bin_counts(self.bin_index(gradient, target), target, counted)
+        # Only categories in the batch move. Rows of equal targets compute equal values.
+        alone = not (dist.is_available() and dist.is_initialized())
+        rows = target if alone and len(target) < self.num_classes else self.all_classes
+        moved = self.moved(self.root_edges[rows], self.mass[rows], counts[rows], fading[rows])
+        self.root_edges.index_copy_(0, rows, moved)
+
+    def moved(self, edges: Tensor, mass: Tensor, counts: Tensor, fading: Tensor) -> Tensor:
+        """Edges ``(R, K + 1)`` of equal mass after ``counts`` ``(R, K)`` arrived."""
+        width = edges.diff(dim=1)
+        fading = fading[:, None]
+        # Each bin held (mass + 1) / K, the pseudo-sample's share `width` of it: only the
+        # rest fades.
+        held = fading * (mass[:, None] + 1) / self.bins + (1 - fading) * width + counts
+        upto = held.cumsum(dim=1)
+        wanted = upto[:, -1:] * self.level
+        inside = torch.searchsorted(upto[:, :-1].contiguous(), wanted)
+        slope = width / held
+        start = edges[:, :-1] - (upto - held) * slope
+        inner = start.gather(1, inside) + wanted * slope.gather(1, inside)
+        # Keep a minimum width: push edges up where they crowd, and off the right end.
+        least = self.level * (self.bins * self.min_width)
+        inner = (inner - least).clamp_min(0).cummax(dim=1).values + least
+        inner = torch.minimum(inner, 1 - self.bins * self.min_width + least)
+        arrived = counts.sum(dim=1, keepdim=True) > 0
+        ends = edges[:, :1], torch.where(arrived, inner, edges[:, 1:-1]), edges[:, -1:]
+        return torch.cat(ends, dim=1)
+
+    def raw_weights(self, gradient: Tensor, target: Tensor) -> Tensor:
+        own = self.bin_index(gradient, target)[:, None]
+        edges = self.root_edges[target].pow(self.ROOT)
+        return self.bins * edges.diff(dim=1).gather(1, own).squeeze(1)
+
+    def bin_index(self, gradient: Tensor, target: Tensor) -> Tensor:
+        root = gradient.pow(1 / self.ROOT)[:, None]
+        return (root >= self.root_edges[target, 1:-1]).sum(dim=1)
+
+    def edges(self) -> Tensor:
+        """Bin edges of each category in g, ``(C, K + 1)``."""
+        return self.root_edges.pow(self.ROOT)
+
+
+class ExactDensity(CategoryDensity):
+    """GHM's definition: the share of samples within half a width of g, by the length.
+
+    The window of width 1 / K around g is cut at 0 and 1. It runs over the last ``memory``
+    samples of each category, kept in a ring ``(C, memory)``: exact, and therefore not
+    O(C·K). With several ranks their batches must be of equal size.
+    """
+
+    def __init__(self, num_classes: int, bins: int, memory: int, normalize: str):
+        super().__init__(num_classes, bins, memory, normalize)
+        ring = torch.full((num_classes, memory + 1), torch.inf, dtype=torch.float64)
+        self.register_buffer("ring", ring)  # unused slots hold inf; the last takes discards
+        self.register_buffer("next_slot", torch.zeros(num_classes, dtype=torch.int64))
+
+    def count(self, gradient: Tensor, target: Tensor, counted: Tensor, fading: Tensor) -> None:
+        gradient, target, counted = (gathered(each) for each in (gradient, target, counted))
+        same = (target[:, None] == target).to(counted.dtype) * counted
+        earlier = same.tril(-1).sum(dim=1).long()
+        total = same.sum(dim=1).long()
+        kept = (counted > 0) & (total - earlier <= self.memory)
+        slot = torch.where(kept, (self.next_slot[target] + earlier) % self.memory, self.memory)
+        self.ring.index_put_((target, slot), gradient)
+        self.ring[:, self.memory].fill_(torch.inf)
+        arrived = torch.zeros_like(self.mass).index_add_(0, target, counted).long()
+        self.next_slot.add_(arrived).remainder_(self.memory)
+
+    def raw_weights(self, gradient: Tensor, target: Tensor) -> Tensor:
+        half = 0.5 / self.bins
+        ring = self.ring[target]
+        # The tolerance lets a sample at the window's border count whatever the rounding.
+        near = ((ring - gradient[:, None]).abs() <= half + 1e-12).sum(dim=1).clamp_min(1)
+        length = (gradient + half).clamp_max(1) - (gradient - half).clamp_min(0)
+        return ring.isfinite().sum(dim=1) * length / near
+
+
+def gathered(tensor: Tensor) -> Tensor:
+    """The batches of all ranks, in their order, when there are several."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return tensor
+    slots = tensor.new_zeros((dist.get_world_size(), *tensor.shape))
+    slots[dist.get_rank()] = tensor
+    return all_reduced(slots).flatten(0, 1)
+
+
+DENSITIES: dict[str, type[CategoryDensity]] = {
+    "exact": ExactDensity,
+    "uniform": UniformDensity,
+    "adaptive": AdaptiveDensity,
+}

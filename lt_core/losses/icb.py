@@ -1,0 +1,98 @@
+"""Intra- and inter-category balance, the method of the poster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lt_core.losses.base import LongTailLoss, finite_rows
+from lt_core.losses.density import DENSITIES
+from lt_core.losses.parameters import choice, number, whole
+
+
+def inter_category_margin(
+    class_log_counts: Tensor, target: Tensor, gamma: float | Tensor = 1.0
+) -> Tensor:
+    r"""Rows :math:`M[y, n] = \gamma \log \min(1, S_n / S_y)` for a batch, ``(N, C)``.
+
+    Zero for classes at least as frequent as the target, negative for rarer ones: a head
+    sample pushes the tail less. ``class_log_counts`` ``(C,)``. Computed per row of the
+    batch; no C x C matrix exists.
+    """
+    scaled = class_log_counts * gamma
+    return (scaled - scaled[target][:, None]).clamp_max_(0)
+
+
+class ICB(LongTailLoss):
+    r"""Intra-category weight and inter-category margin.
+
+    .. math:: \ell = -W \log \frac{e^{z_y}}{\sum_n e^{z_n + M[y, n]}}, \qquad
+              M[y, n] = \gamma \log \min(1, S_n / S_y), \qquad W = 1 / D_y(g)
+
+    with :math:`S` the class counts and :math:`D_m(g)` the density of :math:`g = 1 - p_y`
+    among the samples of category m (:mod:`.density`). Gradient:
+    :math:`W (\tilde p_j - [j = y])`, :math:`\tilde p` the softmax with the margin; the
+    weight carries none.
+
+    Parameters: ``gamma >= 0``; ``bins`` at least 1; ``memory`` at least 1, in samples of
+    the category; ``intra``, ``inter``: use the weight, the margin; ``density``:
+    ``"exact"``, ``"uniform"`` or ``"adaptive"`` (edges move so that bins hold equal mass:
+    the poster says only that the precision of bins adapts, equal mass is our reading);
+    ``normalize``: ``"category"`` (mean weight 1 inside each category; with fresh uniform
+    bins N / (count · non-empty bins)) or ``"none"`` (N / (count · bins)); ``gradient``:
+    g from the ``"raw"`` logits or from those ``"adjusted"`` by the margin.
+
+    logits ``(N, C)`` unnormalised; target ``(N,)`` int64 in ``[0, C)``. Returns nats.
+    State: O(C · bins), reduced across ranks; the batch is counted before it is weighted.
+    Evaluation uses what training has seen; without history the weight is 1.
+    Source: poster of arXiv:2204.09234. No public code; this is our reading.
+    """
+
+    def __init__(
+        self,
+        class_counts: Sequence[int],
+        reduction: str = "mean",
+        *,
+        gamma: float = 0.8,
+        bins: int = 12,
+        memory: int = 200,
+        intra: bool = True,
+        inter: bool = True,
+        density: str = "adaptive",
+        normalize: str = "category",
+        gradient: str = "raw",
+    ):
+        super().__init__(class_counts, reduction)
+        self.gamma = number("icb.gamma", gamma, minimum=0)
+        self.intra, self.inter = intra, inter
+        self.gradient = choice("icb.gradient", gradient, ("raw", "adjusted"))
+        bins, memory = whole("icb.bins", bins, minimum=1), whole("icb.memory", memory, minimum=1)
+        choice("icb.density", density, DENSITIES)
+        choice("icb.normalize", normalize, ("category", "none"))
+        self.density = None
+        if intra:
+            self.density = DENSITIES[density](self.num_classes, bins, memory, normalize)
+        log_counts = self.class_counts.double().log()
+        self.register_buffer("class_log_counts", log_counts, persistent=False)
+
+    def per_sample(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
+        adjusted = logits
+        if self.inter:
+            log_counts = self.class_log_counts.to(logits.dtype)
+            adjusted = inter_category_margin(log_counts, target, self.gamma) + logits
+        loss = F.cross_entropy(adjusted, target, reduction="none")
+        if not self.intra:
+            return loss, None
+        seen = loss.detach()
+        if self.inter and self.gradient == "raw":
+            seen = F.cross_entropy(logits.detach(), target, reduction="none")
+        gradient = -torch.expm1(-seen)
+        weight = self.density(gradient, target, finite_rows(logits), self.updates_state)
+        weight = weight.to(logits.dtype)
+        return weight * loss, weight
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, gamma={self.gamma:g}, gradient={self.gradient!r}"
