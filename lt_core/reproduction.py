@@ -1,0 +1,85 @@
+"""Reproducing a table: through its notebook, or directly."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import lt_core
+from lt_core import runs, tables
+from lt_core.errors import ConfigError
+from lt_core.training import reproduce
+
+
+def notebook(
+    table: str,
+    request: Mapping,
+    store: str | os.PathLike,
+    output: str | os.PathLike | None = None,
+    **resources: object,
+) -> str:
+    """Execute the table's notebook, which makes the missing runs; the table as text.
+
+    ``request`` says which part of the table (arguments of :func:`lt_core.tables.plan`),
+    ``resources`` how it is made (arguments of :func:`lt_core.training.reproduce`).
+    """
+    from lt_core import notebooks
+
+    plan = tables.plan(table, **request)
+    runs.Store(store).prepare()
+    path = notebook_path(f"reproduce_{table}")
+    output = Path(store) / path.name if output is None else Path(output)
+    notebooks.run(
+        path,
+        output,
+        {
+            **request,
+            "store": str(Path(store).absolute()),
+            "resources": {name: _plain(value) for name, value in resources.items()},
+        },
+        stream=True,
+    )
+    return f"{_text(table, plan, store)}\n\nexecuted notebook: {output}"
+
+
+def direct(
+    table: str,
+    request: Mapping,
+    store: str | os.PathLike,
+    shard: str | None = None,
+    **resources: object,
+) -> str:
+    """The same runs without papermill; ``shard="1/4"`` makes every fourth from the first."""
+    plan = tables.plan(table, **request)
+    mine = plan if shard is None else plan[_shard(shard)]
+    reproduce(mine, store, **resources)
+    return _text(table, plan, store)
+
+
+def notebook_path(name: str) -> Path:
+    """The notebook ``name`` of this checkout."""
+    path = Path(lt_core.__file__).parents[1] / "notebooks" / f"{name}.ipynb"
+    if not path.exists():
+        known = sorted(entry.stem for entry in path.parent.glob("reproduce_*.ipynb"))
+        raise ConfigError(
+            f"notebook {path.name}: not found beside the package; there are "
+            f"{', '.join(known) or 'none: work in a checkout of the repository'}; "
+            "--direct needs no notebook"
+        )
+    return path
+
+
+def _text(table: str, plan: list, store: str | os.PathLike) -> str:
+    return str(tables.render(tables.cells(runs.load(store), table, plan)))
+
+
+def _shard(text: str) -> slice:
+    first, _, count = text.partition("/")
+    if not (first.isdigit() and count.isdigit() and 1 <= int(first) <= int(count)):
+        raise ConfigError(f"shard: expected I/N with I from 1 to N, such as 1/4, got {text!r}")
+    return slice(int(first) - 1, None, int(count))
+
+
+def _plain(value: object) -> object:
+    return str(Path(value).absolute()) if isinstance(value, os.PathLike) else value
