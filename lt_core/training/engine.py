@@ -17,13 +17,14 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lt_core import data, losses, models
 from lt_core.data import Dataset
 from lt_core.errors import TrainingError
 from lt_core.training.augment import EpochFeed, ImageBank, Normaliser
 from lt_core.training.config import RunConfig
+from lt_core.training.precision import MasterWeights
 
 #: Test images in one forward pass: small enough for a CPU's cache, large for a GPU.
 EVALUATION_BATCH = {"cpu": 500, "cuda": 2500}
@@ -141,7 +142,7 @@ class Engine:
         with self.on_stream():
             self.model.eval()
             if self._evaluate is None:
-                self._evaluate = self._captured(self._evaluation)
+                self._evaluate = self.captured(self._evaluation)
             self._evaluate()
             return Readout(
                 (self.loss_sum, self.correct, self.diverged_at),
@@ -197,13 +198,14 @@ class Engine:
             for _ in range(WARMUP_STEPS):
                 self.position.zero_()
                 self._step(batch)
-        self._train = self._captured(lambda: self._step(full)) if self.full_steps else None
+        self._train = self.captured(lambda: self._step(full)) if self.full_steps else None
         if self.last_batch:
-            self._train_last = self._captured(lambda: self._step(self.last_batch))
+            self._train_last = self.captured(lambda: self._step(self.last_batch))
         self.load_state_dict(state)
         self.diverged_at.fill_(-1)
 
-    def _captured(self, work: Callable[[], None]) -> Callable[[], None]:
+    def captured(self, work: Callable[[], None]) -> Callable[[], None]:
+        """``work`` as a CUDA graph on this run's stream; what it does happens at each replay."""
         graph = torch.cuda.CUDAGraph()
         if self.loss.generator is not None:
             graph.register_generator_state(self.loss.generator)
@@ -237,49 +239,6 @@ class Engine:
                 mine.copy_(state["buffers"][name])
             self.weights.give()
             self.loss.load_state_dict(state["loss"])
-
-
-class MasterWeights:
-    """Float32 weights for the optimizer, and the working copies that a step runs on.
-
-    In float32 the two are the same tensors. In bfloat16 the convolutions' working
-    copies are rounded from the masters after every update, all in a few kernels.
-    """
-
-    def __init__(self, model: nn.Module, precision: str):
-        self.dtype = getattr(torch, precision)
-        self.working = list(model.parameters())
-        if self.dtype == torch.float32:
-            self.master = self.working
-            return
-        convolutions = {m.weight for m in model.modules() if isinstance(m, nn.Conv2d)}
-        self.master, self._rounded = [], []
-        for weight in self.working:
-            if weight in convolutions:
-                master = weight.detach().clone().requires_grad_()
-                weight.data = weight.data.to(self.dtype)
-                self._rounded.append((master, weight))
-                self.master.append(master)
-            else:
-                self.master.append(weight)
-
-    def take(self, gradients: tuple[Tensor, ...]) -> None:
-        """Hand a step's gradients to the optimizer, in float32."""
-        narrow = [g for g in gradients if g.dtype != torch.float32]
-        if narrow:
-            wide = [torch.empty_like(g, dtype=torch.float32) for g in narrow]
-            torch._foreach_copy_(wide, narrow)
-            widened = iter(wide)
-            gradients = [g if g.dtype == torch.float32 else next(widened) for g in gradients]
-        for master, gradient in zip(self.master, gradients, strict=True):
-            master.grad = gradient
-
-    @torch.no_grad()
-    def give(self) -> None:
-        """Round the updated masters into the working copies."""
-        if self.master is not self.working:
-            masters, rounded = zip(*self._rounded, strict=True)
-            torch._foreach_copy_(list(rounded), list(masters))
 
 
 class TestImages:
