@@ -13,17 +13,24 @@ from lt_core.losses.density import DENSITIES
 from lt_core.losses.parameters import choice, number, whole
 
 
-def inter_category_margin(
-    class_log_counts: Tensor, target: Tensor, gamma: float | Tensor = 1.0
-) -> Tensor:
+def inter_category_margin(class_log_counts: Tensor, target: Tensor, gamma: float = 1.0) -> Tensor:
     r"""Rows :math:`M[y, n] = \gamma \log \min(1, S_n / S_y)` for a batch, ``(N, C)``.
 
     Zero for classes at least as frequent as the target, negative for rarer ones: a head
-    sample pushes the tail less. ``class_log_counts`` ``(C,)``. Computed per row of the
-    batch; no C x C matrix exists.
+    sample pushes the tail less. ``class_log_counts`` ``(C,)``.
     """
     scaled = class_log_counts * gamma
-    return (scaled - scaled[target][:, None]).clamp_max_(0)
+    return (scaled - scaled[target][:, None]).clamp_max(0)
+
+
+def with_margin(logits: Tensor, target: Tensor, scaled_log_counts: Tensor) -> Tensor:
+    r"""Logits plus the margin, up to a constant per row that softmax ignores.
+
+    :math:`M[y, n] = \min(a_n, a_y) - a_y` with :math:`a = \gamma \log S`, so one minimum per
+    element suffices, and no C x C matrix exists.
+    """
+    margin = torch.minimum(scaled_log_counts, scaled_log_counts[target][:, None])
+    return margin.add_(logits)
 
 
 class ICB(LongTailLoss):
@@ -75,14 +82,13 @@ class ICB(LongTailLoss):
         self.density = None
         if intra:
             self.density = DENSITIES[density](self.num_classes, bins, memory, normalize)
-        log_counts = self.class_counts.double().log()
-        self.register_buffer("class_log_counts", log_counts, persistent=False)
+        scaled_log_counts = self.gamma * self.class_counts.double().log()
+        self.register_buffer("scaled_log_counts", scaled_log_counts, persistent=False)
 
     def per_sample(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
         adjusted = logits
         if self.inter:
-            log_counts = self.class_log_counts.to(logits.dtype)
-            adjusted = inter_category_margin(log_counts, target, self.gamma) + logits
+            adjusted = with_margin(logits, target, self.scaled_log_counts.to(logits.dtype))
         loss = F.cross_entropy(adjusted, target, reduction="none")
         if not self.intra:
             return loss, None
