@@ -23,6 +23,7 @@ import io
 import json
 import math
 import os
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -91,9 +92,8 @@ class Store:
         """Create the store and find out now, not after an hour, whether it can be written."""
         with reported(self.path):
             (self.path / ".locks").mkdir(parents=True, exist_ok=True)
-            probe = self.path / ".locks" / f"probe-{os.getpid()}"
-            probe.write_bytes(b"")
-            probe.unlink()
+            with tempfile.TemporaryFile(dir=self.path):  # leaves nothing behind, even if killed
+                pass
 
     def directory(self, key: str) -> Path:
         return self.path / key
@@ -113,15 +113,16 @@ class Store:
         The operating system releases the lock when its holder dies, so nothing is
         ever unlocked by hand. File systems without locks need one host a store.
         """
-        self.prepare()
         lock = filelock.FileLock(self.path / ".locks" / key)
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            raise BusyError(
-                f"run {key} in {self.path}: another process is training it; "
-                "wait for it, or call again later"
-            ) from None
+        with reported(self.path):
+            (self.path / ".locks").mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire(timeout=0)
+            except filelock.Timeout:
+                raise BusyError(
+                    f"run {key} in {self.path}: another process is training it; "
+                    "wait for it, or call again later"
+                ) from None
         try:
             with reported(self.path):
                 self.directory(key).mkdir(exist_ok=True)
@@ -184,16 +185,17 @@ def read(directory: str | os.PathLike) -> Run:
     path = directory / RESULT
     try:
         result = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
+        if result["format"] != FORMAT:
+            raise StoreError(f"{path}: format {result['format']!r}, expected {FORMAT}")
         sealed = result.pop("sha256")
         key, config, record, files = (result[k] for k in ("key", "config", "record", "files"))
+        intact = sealed == _seal(result)
     except FileNotFoundError:
         raise StoreError(f"{directory}: holds no finished run") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise StoreError(f"{path}: damaged; delete the directory to train it again") from None
-    if sealed != _seal(result):
+    if not intact:
         raise StoreError(f"{path}: its content does not match its hash; delete the directory")
-    if result["format"] != FORMAT:
-        raise StoreError(f"{path}: format {result['format']}, expected {FORMAT}")
     if directory.name != key:
         raise StoreError(f"{directory}: holds run {key}, copied or renamed; move it back")
     for name in (METRICS, HISTORY):
@@ -211,7 +213,8 @@ def open(store: str | os.PathLike | Store, key: str) -> Run:
 def load(store: str | os.PathLike | Store) -> pd.DataFrame:
     """A row a finished run. ``attrs["set_aside"]`` names the runs that do not count."""
     runs, set_aside = scan(store)
-    frame = pd.DataFrame([{"key": run.key, **run.record} for run in runs])
+    rows = [{"key": run.key, **run.record} for run in runs]
+    frame = pd.DataFrame([{k: math.nan if v is None else v for k, v in r.items()} for r in rows])
     frame.attrs["set_aside"] = set_aside
     return frame
 

@@ -1,0 +1,317 @@
+"""The store: results are complete or absent, and only a run's own numbers count."""
+
+import errno
+import json
+import math
+import multiprocessing
+import os
+import random
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from stores import CLASSES, add_run, edited, files
+
+from lt_core import runs
+from lt_core.errors import BusyError, StoreError
+from lt_core.runs import CHECKPOINTS, HISTORY, LOGITS, METRICS, RESULT, Store
+
+KEY = "0123456789abcdef"
+
+
+def test_a_finished_run_comes_back_as_it_was_written(tmp_path):
+    add_run(tmp_path, KEY, top1=61.25)
+    run = runs.open(tmp_path, KEY)
+    assert (run.key, run.record["top1"], run.config["method"]) == (KEY, 61.25, "softmax")
+    assert run.history["top1"].tolist() == [50.0, 61.25]
+    assert run.arrays["class_counts"].tolist() == [100, 10, 1]
+    assert run.arrays["test_logits"].dtype == np.float16
+    assert run.arrays["test_logits"].shape == (CLASSES, CLASSES)
+    assert sorted(path.name for path in run.path.iterdir()) == sorted(
+        (RESULT, METRICS, HISTORY, LOGITS)
+    )
+
+
+def test_an_empty_group_is_null_in_the_file_and_nan_in_the_table(tmp_path):
+    run = add_run(tmp_path, KEY)
+    assert b'"top1_many": null' in (run.path / RESULT).read_bytes()
+    frame = runs.load(tmp_path)
+    assert frame["top1_many"].dtype == np.float64  # also where no run has a value
+    assert math.isnan(frame["top1_many"][0])
+
+
+@pytest.mark.parametrize("store", ["absent", "empty"])
+def test_a_store_without_runs_loads_as_an_empty_table(tmp_path, store):
+    (tmp_path / "empty").mkdir()
+    frame = runs.load(tmp_path / store)
+    assert len(frame) == 0
+    assert frame.attrs["set_aside"] == []
+
+
+def test_logits_may_be_left_behind(tmp_path):
+    run = add_run(tmp_path, KEY)
+    (run.path / LOGITS).unlink()
+    run = runs.open(tmp_path, KEY)
+    assert not run.has_logits
+    assert "test_logits" not in run.arrays
+
+
+# -- a write is whole or absent -------------------------------------------------
+
+
+def test_a_failed_write_keeps_the_old_file_and_leaves_no_other(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    runs.write_atomically(path, b"old")
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        runs.write_atomically(path, b"new")
+    assert files(tmp_path) == {"file": b"old"}
+
+
+def test_errors_of_the_file_system_name_the_store_and_what_to_do(tmp_path):
+    (tmp_path / "file").write_text("no directory")
+    with pytest.raises(StoreError, match=r"file: cannot be written .*choose another --store"):
+        Store(tmp_path / "file").prepare()
+    with pytest.raises(StoreError, match="cannot be written"), Store(tmp_path / "file").lock(KEY):
+        pass
+
+
+def test_leftovers_of_a_killed_process_go_when_the_run_is_next_held(tmp_path):
+    store = Store(tmp_path)
+    (tmp_path / KEY).mkdir()
+    (tmp_path / KEY / "result.json.123.tmp").write_bytes(b"half a res")
+    with store.lock(KEY):
+        assert list((tmp_path / KEY).iterdir()) == []
+
+
+# -- damage: R9 -------------------------------------------------------------------
+
+
+def set_aside(store):
+    return runs.load(store).attrs["set_aside"]
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """A run to damage and one to leave alone."""
+    add_run(tmp_path, "untouched", top1=40.0)
+    return add_run(tmp_path, KEY, top1=61.25)
+
+
+def check_never_another_number(pair, content):
+    """Whatever ``result.json`` holds now: the run is as it was, or set aside and named."""
+    (pair.path / RESULT).write_bytes(content)
+    found, reasons = runs.scan(pair.path.parent)
+    records = {run.key: run.record for run in found}
+    assert records.pop("untouched")["top1"] == 40.0
+    if reasons:
+        assert records == {}
+        assert str(pair.path) in reasons[0]
+        with pytest.raises(StoreError):
+            runs.open(pair.path.parent, KEY)
+    else:
+        assert records == {KEY: pair.record}
+
+
+def test_a_result_cut_at_any_byte_is_named_and_the_others_load(pair):
+    content = (pair.path / RESULT).read_bytes()
+    for length in range(len(content)):
+        check_never_another_number(pair, content[:length])
+        assert len(runs.scan(pair.path.parent)[1]) == 1
+
+
+def test_a_flipped_bit_never_gives_another_number(pair):
+    content = (pair.path / RESULT).read_bytes()
+    draw = random.Random(0)
+    for place in range(len(content)):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << draw.randrange(8)
+        check_never_another_number(pair, bytes(damaged))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[]", b"null", b"7", b'"result"', b"{}", b'{"format": 1}', b"\xff\xfe", b"NaN"],
+)
+def test_what_is_no_result_is_named(pair, content):
+    check_never_another_number(pair, content)
+    assert len(set_aside(pair.path.parent)) == 1
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "1e999", "62.0", "true", "null", '"61.25"'])
+def test_a_number_changed_by_hand_is_named(pair, value):
+    text = (pair.path / RESULT).read_text()
+    assert '"top1": 61.25' in text
+    (pair.path / RESULT).write_text(text.replace('"top1": 61.25', f'"top1": {value}'))
+    (reason,) = set_aside(pair.path.parent)
+    assert KEY in reason
+
+
+def test_a_result_of_another_format_says_so(pair):
+    edited(pair.path, lambda result: result.update(format=2, sha256="0"))
+    (reason,) = set_aside(pair.path.parent)
+    assert "format 2, expected 1" in reason
+
+
+@pytest.mark.parametrize(
+    ("name", "attribute"), [(METRICS, "arrays"), (HISTORY, "history"), (LOGITS, "arrays")]
+)
+def test_a_changed_neighbour_of_the_result_is_refused_by_its_hash(pair, name, attribute):
+    content = bytearray((pair.path / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (pair.path / name).write_bytes(content)
+    with pytest.raises(StoreError, match=f"{name}: differs from the file that result.json"):
+        getattr(runs.open(pair.path.parent, KEY), attribute)
+
+
+@pytest.mark.parametrize("name", [METRICS, HISTORY])
+def test_a_missing_neighbour_sets_the_run_aside(pair, name):
+    (pair.path / name).unlink()
+    (reason,) = set_aside(pair.path.parent)
+    assert f"{name}: missing" in reason
+
+
+# -- copied, renamed, edited: R10 --------------------------------------------------
+
+
+def test_a_copied_run_counts_once_and_the_copy_is_named(pair):
+    shutil.copytree(pair.path, pair.path.with_name("copy of it"))
+    frame = runs.load(pair.path.parent)
+    assert sorted(frame["key"]) == [KEY, "untouched"]
+    assert f"holds run {KEY}, copied or renamed" in frame.attrs["set_aside"][0]
+
+
+def test_a_renamed_run_does_not_count(pair):
+    pair.path.rename(pair.path.with_name("fedcba9876543210"))
+    frame = runs.load(pair.path.parent)
+    assert frame["key"].tolist() == ["untouched"]
+    with pytest.raises(StoreError, match=f"fedcba9876543210: holds run {KEY}"):
+        runs.open(pair.path.parent, "fedcba9876543210")
+
+
+def test_an_edited_configuration_is_named(pair):
+    edited(pair.path, lambda result: result["config"].update(seed=1))
+    (reason,) = set_aside(pair.path.parent)
+    assert "does not match its hash" in reason
+
+
+def test_files_of_another_run_under_this_result_are_refused(pair):
+    other = add_run(pair.path.parent, "other", top1=10.0)
+    shutil.copy(other.path / HISTORY, pair.path / HISTORY)
+    with pytest.raises(StoreError, match="differs from the file"):
+        _ = runs.open(pair.path.parent, KEY).history
+
+
+# -- clocks, rights, size: R8 and R11 ------------------------------------------------
+
+
+def test_clocks_have_no_effect(pair):
+    before = runs.load(pair.path.parent)
+    ten_years = 10 * 365 * 86400
+    for place, path in enumerate(sorted(pair.path.parent.rglob("*"))):
+        moment = time.time() + (ten_years if place % 2 else -ten_years)
+        os.utime(path, (moment, moment))
+    pd.testing.assert_frame_equal(runs.load(pair.path.parent), before)
+
+
+def test_a_store_that_cannot_be_written_can_be_read(pair, monkeypatch):
+    def refuse(*arguments, **options):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    for owner, name in [(os, "replace"), (os, "fsync"), (Path, "mkdir"), (Path, "unlink")]:
+        monkeypatch.setattr(owner, name, refuse)
+    assert len(runs.load(pair.path.parent)) == 2
+    assert runs.open(pair.path.parent, KEY).arrays["class_counts"][0] == 100
+    with pytest.raises(StoreError, match="Read-only"):
+        add_run(pair.path.parent, "new")
+
+
+def test_five_hundred_runs_load_at_once(pair):
+    result = json.loads((pair.path / RESULT).read_bytes())
+    for number in range(500):
+        key = f"{number:016x}"
+        directory = pair.path.with_name(key)
+        directory.mkdir()
+        for name in (METRICS, HISTORY):
+            os.link(pair.path / name, directory / name)
+        (directory / RESULT).write_bytes(
+            runs.result_bytes(key, result["config"], result["record"], result["files"])
+        )
+    started = time.perf_counter()
+    assert len(runs.load(pair.path.parent)) == 502
+    assert time.perf_counter() - started < 5
+
+
+# -- locks --------------------------------------------------------------------------
+
+
+def test_a_held_run_is_refused_at_once_and_free_afterwards(tmp_path):
+    store = Store(tmp_path)
+    with store.lock(KEY):
+        with pytest.raises(BusyError, match=f"run {KEY} .*another process"), store.lock(KEY):
+            pass
+        with store.lock("another"):
+            pass
+    with store.lock(KEY):
+        pass
+
+
+def test_what_a_dead_process_left_of_a_lock_is_taken_over(tmp_path):
+    holder = multiprocessing.get_context("spawn").Process(target=hold_and_die, args=(tmp_path,))
+    holder.start()
+    holder.join()
+    assert holder.exitcode == 9
+    assert (tmp_path / ".locks" / KEY).exists()
+    (tmp_path / ".locks" / KEY).write_text(f"{holder.pid} another-host")  # whatever it says
+    with Store(tmp_path).lock(KEY):
+        pass
+
+
+def hold_and_die(store):
+    with Store(store).lock(KEY):
+        os._exit(9)
+
+
+# -- checkpoints ----------------------------------------------------------------------
+
+
+def test_the_two_newest_checkpoints_are_kept_newest_first(tmp_path):
+    store = Store(tmp_path)
+    with store.lock(KEY):
+        for content in (b"one", b"two", b"three"):
+            store.write_checkpoint(KEY, content)
+    assert list(store.checkpoints(KEY)) == [b"three", b"two"]
+    assert store.unfinished() == [KEY]
+
+
+def test_a_damaged_checkpoint_is_named_and_the_older_one_used(tmp_path):
+    store = Store(tmp_path)
+    with store.lock(KEY):
+        for content in (b"one", b"two"):
+            store.write_checkpoint(KEY, content)
+    newest = tmp_path / KEY / CHECKPOINTS[0]
+    whole = newest.read_bytes()
+    for place in range(len(whole)):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1
+        for damaged in (whole[:place], bytes(flipped)):
+            newest.write_bytes(damaged)
+            with pytest.warns(UserWarning, match="checkpoint: damaged, not used"):
+                assert list(store.checkpoints(KEY)) == [b"one"]
+
+
+def test_finishing_a_run_deletes_its_checkpoints(tmp_path):
+    store = Store(tmp_path)
+    with store.lock(KEY):
+        for content in (b"one", b"two"):
+            store.write_checkpoint(KEY, content)
+    run = add_run(tmp_path, KEY)
+    assert not any((run.path / name).exists() for name in CHECKPOINTS)
+    assert store.unfinished() == []
