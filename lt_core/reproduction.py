@@ -9,7 +9,7 @@ from pathlib import Path
 import lt_core
 from lt_core import runs, tables
 from lt_core.errors import ConfigError
-from lt_core.training import reproduce
+from lt_core.training import RunConfig, reproduce
 
 
 def notebook(
@@ -50,11 +50,17 @@ def direct(
     shard: str | None = None,
     **resources: object,
 ) -> str:
-    """The same runs without papermill; ``shard="1/4"`` makes every fourth from the first."""
-    plan = tables.plan(table, **request)
+    """The same runs without papermill; ``shard="1/4"`` makes every fourth from the first.
+
+    The table ``"wanted"`` stands for all tables, their most wanted runs first.
+    """
+    is_table = table != "wanted"
+    plan = tables.plan(table, **request) if is_table else _wanted(request)
     mine = plan if shard is None else plan[_shard(shard)]
     reproduce(mine, store, **resources)
-    return _text(table, plan, store)
+    if is_table:
+        return _text(table, plan, store)
+    return f"all {len(mine)} wanted runs are in {store}"
 
 
 def notebook_path(name: str) -> Path:
@@ -68,6 +74,13 @@ def notebook_path(name: str) -> Path:
             "--direct needs no notebook"
         )
     return path
+
+
+def _wanted(request: Mapping) -> list[RunConfig]:
+    for name in request:
+        if name not in ("dataset", "precision"):
+            raise ConfigError(f"{name}: 'wanted' says itself what is run; leave it out")
+    return tables.wanted(**request)
 
 
 def _text(table: str, plan: list, store: str | os.PathLike) -> str:

@@ -13,6 +13,7 @@ what the finished runs of one row, data set, factor and recipe have come to.
 from lt_core.tables.cells import cells, coverage
 from lt_core.tables.plans import TABLES, Row, Table, find_row, get, names, plan, published, rows
 from lt_core.tables.rendering import render, render_groups
+from lt_core.tables.wanted import wanted
 
 __all__ = [
     "TABLES",
@@ -28,4 +29,5 @@ __all__ = [
     "render",
     "render_groups",
     "rows",
+    "wanted",
 ]

@@ -83,22 +83,7 @@ def reproduce(
             images = Images(device, data_root, download)
             with settings(device, deterministic):
                 outcome = interleaved(missing, store, images, width, deadline, report.finished)
-    if outcome.failed:
-        first, reason = next(iter(outcome.failed.items()))
-        raise TrainingError(
-            f"{len(outcome.failed)} of {len(configs)} runs failed, the others are stored; "
-            f"the first, {first} ({_label(configs[first])}): {reason}"
-        )
-    if outcome.busy:
-        raise BusyError(
-            f"{len(outcome.busy)} of {len(configs)} runs are held by other processes; "
-            "call again when they have ended"
-        )
-    if outcome.unfinished:
-        raise Unfinished(
-            f"time is up: {len(outcome.unfinished)} of {len(configs)} runs remain; "
-            "call again to go on"
-        )
+    _raise_for(outcome, configs)
 
 
 def interleaved(
@@ -134,6 +119,29 @@ def interleaved(
                 outcome.failed[key] = str(error)
             del active[key]
     return outcome
+
+
+def _raise_for(outcome: Outcome, configs: Mapping[str, RunConfig]) -> None:
+    """The error that says what is missing of a plan; none when all of it was made."""
+    failures = ""
+    if outcome.failed:
+        key, reason = next(iter(outcome.failed.items()))
+        failures = (
+            f"{len(outcome.failed)} of {len(configs)} runs failed, the others are stored; "
+            f"the first, {key} ({_label(configs[key])}): {reason}"
+        )
+    if outcome.unfinished:
+        raise Unfinished(
+            f"time is up: {len(outcome.unfinished)} of {len(configs)} runs remain; "
+            f"call again to go on. {failures}".strip()
+        )
+    if failures:
+        raise TrainingError(failures)
+    if outcome.busy:
+        raise BusyError(
+            f"{len(outcome.busy)} of {len(configs)} runs are held by other processes; "
+            "call again when they have ended"
+        )
 
 
 def _pack_width(pack: int | str, device: torch.device) -> int:
