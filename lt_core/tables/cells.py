@@ -59,6 +59,12 @@ class _Group:
     planned: int
     borrowed: bool = False
 
+    @property
+    def comparable(self) -> tuple[str, ...]:
+        """What cells share whose runs scatter alike; a cosine classifier is part of a method."""
+        named = zip(PROTOCOL, self.protocol, strict=True)
+        return tuple(str(value) for name, value in named if name != "classifier")
+
     def __getattr__(self, name: str) -> object:
         if name in PROTOCOL:
             return self.protocol[PROTOCOL.index(name)]
@@ -100,11 +106,11 @@ def cells(
     for position, line in enumerate(lines):
         for group in groups:
             if (group.method, group.variant) == (line.method, line.variant):
-                where = (datasets.index(group.dataset), -group.imbalance_factor)
+                where = (datasets.index(group.dataset), -group.imbalance_factor, group.comparable)
                 cell = _cell(line, group, entry, spreads, not_run or {})
-                found.append((*where, *map(str, group.protocol), position, cell))
-    found.sort(key=lambda entry: entry[:-1])
-    return pd.DataFrame([entry[-1] for entry in found], columns=COLUMNS)
+                found.append(((*where, position), cell))
+    found.sort(key=lambda pair: pair[0])
+    return pd.DataFrame([cell for _, cell in found], columns=COLUMNS)
 
 
 def coverage(cells: pd.DataFrame) -> str:
@@ -207,12 +213,12 @@ def _with_equivalents(groups: list[_Group], lines: list[_Line]) -> list[_Group]:
 
 
 def _spreads(groups: list[_Group], column: str) -> dict[tuple, Spread]:
-    """By protocol: the pooled spread of one run over its methods, borrowed runs once."""
+    """The pooled spread of one run over comparable methods, borrowed runs once."""
     values = {}
     for group in groups:
         if not group.borrowed:
-            values.setdefault(group.protocol, []).append(group.runs[column].dropna())
-    return {protocol: pooled_sd(columns) for protocol, columns in values.items()}
+            values.setdefault(group.comparable, []).append(group.runs[column].dropna())
+    return {comparable: pooled_sd(columns) for comparable, columns in values.items()}
 
 
 def _cell(line: _Line, group: _Group, entry: Table, spreads: Mapping, not_run: Mapping) -> dict:
@@ -220,7 +226,7 @@ def _cell(line: _Line, group: _Group, entry: Table, spreads: Mapping, not_run: M
     values = group.runs[f"top1{suffix}"].dropna().astype(float)
     best = values.iloc[:0] if line.rebalanced else group.runs["top1_best"].dropna().astype(float)
     n = len(values)
-    spread = spreads["top1"].get(group.protocol, Spread(np.nan, 0))
+    spread = spreads["top1"].get(group.comparable, Spread(np.nan, 0))
     low, high = prediction_interval(values.mean(), n, spread)
     paper, reason = _paper(line, group, entry)
     cell = dict(zip(PROTOCOL, group.protocol, strict=True))
@@ -238,7 +244,7 @@ def _cell(line: _Line, group: _Group, entry: Table, spreads: Mapping, not_run: M
         cell["verdict"] = cell["verdict_best"] = f"no verdict ({reason})"
     else:
         cell["verdict"] = verdict(paper, values.mean(), n, spread)
-        spread = spreads["top1_best"].get(group.protocol, Spread(np.nan, 0))
+        spread = spreads["top1_best"].get(group.comparable, Spread(np.nan, 0))
         unknown_best = "no verdict (best epoch unknown)"
         cell["verdict_best"] = (
             verdict(paper, best.mean(), len(best), spread) if len(best) else unknown_best

@@ -1,0 +1,401 @@
+"""Plans, cells and rendered tables, on records made up so that every number is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lt_core import losses, tables
+from lt_core.errors import ConfigError, LtError
+from lt_core.training import RunConfig
+
+HOSTILE = "<img src=x onerror=alert(1)> | $x^2$ 類 " + "w" * 200
+
+
+def records(configs: list[RunConfig], top1=None) -> pd.DataFrame:
+    """Records as the store gives them; ``top1(config)`` in percent."""
+    top1 = top1 or (lambda config: 70.0 + config.seed)
+    rows = [
+        {
+            "key": config.key,
+            "dataset": config.dataset,
+            "imbalance_factor": config.imbalance_factor,
+            "subset_seed": config.subset_seed,
+            "holdout": config.holdout,
+            "method": config.method,
+            "variant": config.variant,
+            "model": config.model,
+            "classifier": config.classifier,
+            "recipe": config.recipe,
+            "overrides": ",".join(f"{k}={v}" for k, v in sorted(config.overrides.items())),
+            "epochs": config.epochs,
+            "precision": config.precision,
+            "seed": config.seed,
+            "top1": top1(config),
+            "top1_many": 90.0,
+            "top1_medium": np.nan,
+            "top1_few": 30.0 + config.seed,
+            "top1_rebalanced": top1(config) + 1.5,
+            "top1_many_rebalanced": 80.0,
+            "top1_medium_rebalanced": np.nan,
+            "top1_few_rebalanced": 50.0,
+            "top1_best": top1(config) + 0.5,
+        }
+        for config in configs
+    ]
+    return pd.DataFrame(rows)
+
+
+def cell(frame: pd.DataFrame, method: str, factor: float = 100) -> pd.Series:
+    found = frame[(frame["method"] == method) & (frame["imbalance_factor"] == factor)]
+    assert len(found) == 1
+    return found.iloc[0]
+
+
+# published numbers
+
+
+def test_published_numbers_are_complete():
+    table = tables.published("table1")
+    assert len(table) == 3 * 4 * 8
+    assert table["top1"].between(0, 100).all()
+    assert set(table["method"]) == set(tables.rows("table1")) - {"gala", "gala+rebalance"}
+    assert table.set_index(["dataset", "imbalance_factor", "method"])["top1"][
+        ("cifar100", 100, "icb")
+    ] == pytest.approx(41.59)
+    for name in ("table2", "table3", "gala"):
+        assert len(tables.published(name))
+
+
+def test_published_is_a_copy():
+    changed = tables.published("table1")
+    changed["top1"] = 0
+    assert tables.published("table1")["top1"].gt(0).all()
+
+
+def test_every_published_row_of_a_table_can_be_shown():
+    for name in ("table3", "gala"):
+        labels = {row.published for row in tables.get(name).rows}
+        assert set(tables.published(name)["method"]) - labels <= {"gcl"}
+
+
+# plans
+
+
+def test_quick_table1_is_81_runs():
+    plan = tables.plan("table1", dataset="digits", seeds=3)
+    assert len(plan) == len({config.key for config in plan}) == 81
+    assert {config.imbalance_factor for config in plan} == {100, 10, 1}
+    assert {config.seed for config in plan} == {0, 1, 2}
+    assert "gala" in {config.method for config in plan}  # once: +rebalance needs no run
+    assert {config.recipe for config in plan} == {"digits"}
+
+
+def test_plan_is_most_wanted_first():
+    plan = tables.plan("table1", dataset="cifar10", methods=["softmax", "focal"], seeds=2)
+    order = [(config.imbalance_factor, config.seed, config.method) for config in plan]
+    assert order[:4] == [
+        (100, 0, "softmax"), (100, 0, "focal"), (100, 1, "softmax"), (100, 1, "focal")
+    ]  # fmt: skip
+    assert order[4][0] == 500
+
+
+def test_full_table1_is_the_papers_size():
+    plan = tables.plan("table1", seeds=1)
+    assert len(plan) == 3 * 4 * 9
+    assert {(config.recipe, config.epochs) for config in plan} == {("ldam_drw", 200)}
+    assert len(tables.plan("table1", seeds=1, once_when_balanced=True)) == 3 * (4 * 9 - 3)
+
+
+def test_gala_table_runs_both_forms():
+    plan = tables.plan("gala", seeds=[5])
+    assert {(config.method, config.variant) for config in plan} == {
+        ("softmax", ""),
+        ("gala", ""),
+        ("gala", "variant=released"),
+    }
+    assert [config.imbalance_factor for config in plan[::3]] == [200, 100, 50, 10]
+    assert {config.seed for config in plan} == {5}
+
+
+def test_ablation_covers_the_parts_of_icb():
+    plan = tables.plan("table3", dataset="cifar100", seeds=1)
+    assert {(config.method, config.variant) for config in plan} == {
+        ("softmax", ""),
+        ("icb", "intra=False"),
+        ("icb", "density=uniform,inter=False"),
+        ("icb", "density=uniform"),
+        ("icb", ""),
+        ("seesaw", "q=0"),
+        ("seesaw", ""),
+    }
+
+
+def test_grid_crosses_losses_and_recipes():
+    plan = tables.plan("grid", dataset="cifar100", seeds=1)
+    assert len(plan) == 8 * 2
+    assert {config.recipe for config in plan} == {"ldam_drw", "gala"}
+
+
+def test_factors_that_would_empty_a_class_are_not_planned_by_default():
+    plan = tables.plan("table3", dataset="tinyimagenet32", seeds=1)
+    assert {config.imbalance_factor for config in plan} == {100}
+    plan = tables.plan("table1", dataset="tinyimagenet32", methods="softmax", seeds=1)
+    assert {config.imbalance_factor for config in plan} == {100, 10, 1}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"table": "tabel1"}, "did you mean 'table1'"),
+        ({"dataset": "digit"}, "did you mean 'digits'"),
+        ({"methods": ["sofmax"]}, "did you mean 'softmax'"),
+        ({"methods": "softmax,icbb"}, "did you mean 'icb'"),
+        ({"recipe": "ldam"}, "ldam_drw"),
+        ({"precision": "float16"}, "bfloat16"),
+        ({"imbalance_factors": [0.01]}, "imbalance_factor"),
+        ({"imbalance_factors": [500]}, "without an image"),
+        ({"seeds": 0}, "seeds"),
+        ({"seeds": [-1]}, "seed"),
+        ({"epochs": 0}, "epochs"),
+    ],
+)
+def test_bad_plans_are_refused_by_name(arguments, message):
+    with pytest.raises(ConfigError, match=message) as error:
+        tables.plan(**{"table": "table1", "dataset": "digits"} | arguments)
+    assert "\n" not in str(error.value)
+
+
+def test_unknown_tables_are_refused_everywhere():
+    for call in (tables.published, tables.rows, tables.get):
+        with pytest.raises(ConfigError, match="unknown"):
+            call("table9")
+    with pytest.raises(LtError):
+        tables.cells(pd.DataFrame(), "table9")
+
+
+# cells
+
+
+def test_cell_by_hand():
+    plan = tables.plan("table1", "digits", [100], ["softmax", "gala"], seeds=3)
+    frame = tables.cells(records(plan), "table1", plan)
+    assert list(frame["method"]) == ["softmax", "gala", "gala+rebalance"]
+    row = cell(frame, "softmax")
+    assert (row["n"], row["planned"]) == (3, 3)
+    assert row["mean"] == pytest.approx(71.0)
+    assert row["sd"] == pytest.approx(1.0)
+    assert row["mean_best"] == pytest.approx(71.5)
+    assert (row["many"], row["few"]) == (90.0, pytest.approx(31.0))
+    assert np.isnan(row["medium"])  # an empty group, not 0
+    assert (row["pooled_sd"], row["df"]) == (pytest.approx(1.0), 4)  # the re-balanced row not again
+    assert row["high"] - row["mean"] == pytest.approx(2.776445 * np.sqrt(4 / 3), rel=1e-5)
+    assert set(row["keys"]) == {config.key for config in plan if config.method == "softmax"}
+    assert cell(frame, "gala+rebalance")["mean"] == pytest.approx(72.5)
+    assert cell(frame, "gala+rebalance")["few"] == pytest.approx(50.0)
+
+
+def test_only_planned_runs_count():
+    plan = tables.plan("table1", "digits", [100], ["softmax"], seeds=2)
+    others = tables.plan("table1", "digits", [100], ["softmax"], seeds=[2, 3])
+    others += tables.plan("table1", "digits", [100], ["softmax"], seeds=2, epochs=1)
+    others += tables.plan("table1", "digits", [100], ["softmax"], seeds=2, precision="bfloat16")
+    row = cell(tables.cells(records(plan + others), "table1", plan), "softmax")
+    assert row["n"] == 2
+    assert row["mean"] == pytest.approx(70.5)
+
+
+def test_runs_that_differ_in_anything_but_the_seed_are_never_averaged():
+    plan = tables.plan("table1", "cifar10", [100], ["softmax"], seeds=2)
+    plan += tables.plan("table1", "cifar10", [100], ["softmax"], seeds=2, epochs=5)
+    plan += tables.plan("table1", "cifar10", [100], ["softmax"], seeds=2, subset_seed=1)
+    frame = tables.cells(records(plan), "table1")
+    frame = frame[(frame["method"] == "softmax") & (frame["n"] > 0)]
+    assert list(frame["n"]) == [2, 2, 2]
+    assert sorted(frame["full"]) == [False, True, True]
+
+
+def test_empty_store_gives_no_run():
+    plan = tables.plan("table1", "digits", [100], ["softmax", "gala"], seeds=3)
+    frame = tables.cells(pd.DataFrame(), "table1", plan)
+    assert list(frame["n"]) == [0, 0, 0]
+    assert frame["mean"].isna().all()
+    assert set(frame["verdict"]) == {"not run (no run)"}
+    text = str(tables.render(frame))
+    assert text.count("no run") == 3
+    assert "nan" not in text
+
+
+def test_one_of_three_seeds_failed():
+    plan = tables.plan("table1", "digits", [100], ["softmax"], seeds=3)
+    frame = tables.cells(records(plan[:2]), "table1", plan)
+    assert (cell(frame, "softmax")["n"], cell(frame, "softmax")["planned"]) == (2, 3)
+    assert "(n=2/3)" in str(tables.render(frame))
+
+
+def test_a_run_is_counted_once():
+    plan = tables.plan("table1", "digits", [100], ["softmax"], seeds=2)
+    twice = pd.concat([records(plan), records(plan)])
+    assert cell(tables.cells(twice, "table1", plan), "softmax")["n"] == 2
+
+
+def test_records_from_a_file_are_the_records(tmp_path):
+    plan = tables.plan("table3", "cifar100", [100], seeds=2)
+    records(plan).to_csv(tmp_path / "table3.csv", index=False)
+    loaded = pd.read_csv(tmp_path / "table3.csv")
+    pd.testing.assert_frame_equal(
+        tables.cells(loaded, "table3"), tables.cells(records(plan), "table3"), check_dtype=False
+    )
+
+
+# beside the paper
+
+
+def paper_runs(epochs=None, seeds=3, offset=0.0, dataset="cifar10", methods=("softmax", "focal")):
+    plan = tables.plan("table1", dataset, [100], methods, seeds=seeds, epochs=epochs)
+    return plan, records(plan, lambda config: 71.74 + offset + 0.3 * (config.seed - 1))
+
+
+def test_a_full_recipe_on_the_papers_data_gets_a_verdict():
+    plan, frame = paper_runs()
+    row = cell(tables.cells(frame, "table1", plan), "softmax")
+    assert (row["full"], row["paper"], row["verdict"]) == (True, 71.74, "agrees")
+    plan, frame = paper_runs(offset=3.0)
+    assert cell(tables.cells(frame, "table1", plan), "softmax")["verdict"] == "differs"
+
+
+def test_last_and_best_epoch_are_judged_apart():
+    plan, frame = paper_runs(offset=-0.5)
+    frame["top1_best"] = frame["top1"] + 5
+    row = cell(tables.cells(frame, "table1", plan), "softmax")
+    assert (row["verdict"], row["verdict_best"]) == ("agrees", "differs")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"dataset": "digits"}, "other data"),
+        ({"dataset": "tinyimagenet32"}, "other data"),
+        ({"epochs": 40}, "40 of 200 epochs"),
+        ({"methods": ("softmax", "gala")}, None),
+    ],
+)
+def test_no_value_of_the_paper_beside_anything_else(arguments, reason):
+    plan, frame = paper_runs(**arguments)
+    result = tables.cells(frame, "table1", plan)
+    if reason is None:  # GALA is not in the poster's table
+        result, reason = result[result["method"] == "gala"], "no published number"
+    assert result["paper"].isna().all()
+    assert set(result["verdict"]) == {f"no verdict ({reason})"}
+    assert "paper " not in str(tables.render(result)).partition("\n")[2]
+
+
+def test_another_recipe_is_not_the_papers():
+    plan = tables.plan("table1", "cifar10", [100], ["softmax"], recipe="gala")
+    row = cell(tables.cells(records(plan), "table1", plan), "softmax")
+    assert row["verdict"] == "no verdict (other recipe)"
+    changed = [RunConfig("cifar10", "softmax", 100, overrides={"learning_rate": 0.2}, seed=s)
+               for s in range(3)]  # fmt: skip
+    row = cell(tables.cells(records(changed), "table1", changed), "softmax")
+    assert row["verdict"] == "no verdict (other recipe)"
+    assert "REDUCED" in str(tables.render(tables.cells(records(changed), "table1", changed)))
+
+
+def test_one_run_has_no_verdict_but_stands_beside_the_paper():
+    plan, frame = paper_runs(seeds=1)
+    row = cell(tables.cells(frame, "table1", plan), "softmax")
+    assert (row["verdict"], row["paper"]) == ("no verdict (n = 1)", 71.74)
+
+
+def test_without_a_plan_every_cell_of_the_paper_is_listed():
+    _, frame = paper_runs()
+    frame.loc[frame["method"] == "focal", "top1"] += 5
+    result = tables.cells(frame, "table1", not_run={"tinyimagenet": "data", ("cifar10", 1): "data"})
+    assert result["paper"].notna().sum() == 96
+    assert result[result["paper"].notna()].groupby("dataset").size().to_dict() == {
+        "cifar10": 32, "cifar100": 32, "tinyimagenet": 32
+    }  # fmt: skip
+    tiny = result[result["dataset"] == "tinyimagenet"]
+    assert set(tiny["verdict"]) == {"not run (data)"}
+    assert tables.coverage(result) == (
+        "2 of 96 published cells were run in full: 1 agree, 1 differ, 0 no verdict."
+    )
+
+
+def test_released_gala_is_set_beside_the_same_published_number():
+    plan = tables.plan("gala", imbalance_factors=[200])
+    result = tables.cells(records(plan), "gala", plan)
+    assert result.set_index("method")["paper"].dropna().to_dict() == {
+        "gala": 48.0,
+        "gala+rebalance": 48.5,
+        "gala[released]": 48.0,
+        "gala[released]+rebalance": 48.5,
+    }
+
+
+def test_at_factor_1_equivalent_methods_share_softmaxs_runs():
+    methods = ["softmax", "class_balanced", "focal"]
+    plan = tables.plan("table1", "digits", [10, 1], methods, once_when_balanced=True)
+    result = tables.cells(records(plan), "table1", plan)
+    row = cell(result, "class_balanced", 1)
+    assert row["keys"] == cell(result, "softmax", 1)["keys"]
+    assert row["note"]
+    assert cell(result, "class_balanced", 10)["note"] == ""
+    assert row["df"] == 4  # softmax and focal, three runs each; softmax's not twice
+
+
+def test_a_loss_of_your_own_gets_a_row():
+    plan = tables.plan("table1", "digits", [100], ["softmax", "ldam"], seeds=1)
+    plan.append(RunConfig("digits", "focal", 100, params={"gamma": 2}))
+    result = tables.cells(records(plan), "table1", plan)
+    assert list(result["method"]) == ["softmax", "ldam", "focal[gamma=2]"]
+    assert set(tables.rows()) >= set(losses.names())
+
+
+# rendering
+
+
+def test_markup_and_control_characters_are_escaped():
+    plan = tables.plan("table1", "digits", [100], ["softmax"], seeds=2)
+    result = tables.cells(records(plan), "table1", plan)
+    result["method"] = HOSTILE
+    result["overrides"] = "<script>"
+    result["dataset"] = "a\x1b[2Jb\nc"
+    for rendered in (tables.render(result), tables.render_groups(result)):
+        assert "<img" not in rendered.html
+        assert "&lt;img" in rendered.html
+        assert "<script" not in rendered.html
+        assert "mathjax_ignore" in rendered.html  # $x^2$ is no formula here
+        text = str(rendered)
+        assert "\x1b" not in text
+        assert r"a\x1b[2Jb\nc" in text
+
+
+def test_rendered_table_has_factors_across_and_the_mark_of_what_it_is():
+    plan = tables.plan("table1", "digits", methods=["softmax", "gala"], seeds=2)
+    rendered = tables.render(tables.cells(records(plan), "table1", plan))
+    [(caption, frame)] = rendered.blocks
+    assert list(frame.columns) == ["method", "factor 100", "factor 10", "factor 1"]
+    assert frame["factor 100"].tolist()[0] == "70.50 ± 0.71 (n=2)"
+    assert "not the paper's experiment" in caption
+    reduced = tables.plan("table1", "cifar10", [100], ["softmax"], seeds=1, epochs=1)
+    rendered = tables.render(tables.cells(records(reduced), "table1", reduced))
+    assert "REDUCED" in rendered.blocks[0][0]
+    assert "paper 100" not in rendered.blocks[0][1]
+
+
+def test_paper_and_verdict_stand_beside_the_factor():
+    plan, frame = paper_runs()
+    [(_, block)] = tables.render(tables.cells(frame, "table1", plan)).blocks
+    assert block.set_index("method").loc["softmax"].tolist() == [
+        "71.74 ± 0.30 (n=3)", "71.74", "agrees"
+    ]  # fmt: skip
+
+
+def test_group_tables_leave_out_groups_that_no_factor_has():
+    plan = tables.plan("table1", "digits", [100, 1], ["softmax"], seeds=2)
+    rendered = tables.render_groups(tables.cells(records(plan), "table1", plan))
+    assert [list(frame.columns) for _, frame in rendered.blocks] == [
+        ["method", "top-1, %", "many, %", "few, %"]
+    ] * 2
