@@ -154,19 +154,28 @@ def finite_rows(logits: Tensor) -> Tensor:
     On a GPU nothing raises, so damage is kept out by value, without a host read.
     A row whose sum overflows counts as damaged.
     """
-    return logits.detach().sum(dim=1).isfinite()
+    total = logits.detach().sum(dim=1)
+    return total - total == 0  # NaN for NaN and for infinity
 
 
 def reduce(loss: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
     """Reduce ``(N,)`` losses; an empty batch gives 0."""
     if reduction == "none":
         return loss
-    total = loss.sum()
-    if reduction == "sum":
-        return total
+    if reduction == "sum" or not len(loss):
+        return loss.sum()
     if reduction == "weighted_mean" and weight is not None:
-        return total / weight.sum().clamp_min(torch.finfo(loss.dtype).tiny)
-    return total / max(loss.shape[0], 1)
+        return loss.sum() / weight.sum().clamp_min(torch.finfo(loss.dtype).tiny)
+    return loss.mean()
+
+
+def add_by_class(state: Tensor, target: Tensor, values: Tensor) -> None:
+    """Add each sample's value to its class's entry of ``state`` ``(C,)``, over all ranks."""
+    if dist.is_available() and dist.is_initialized():
+        batch = torch.zeros_like(state).index_add_(0, target, values)
+        state.add_(all_reduced(batch))
+    else:
+        state.index_add_(0, target, values)
 
 
 def all_reduced(tensor: Tensor) -> Tensor:

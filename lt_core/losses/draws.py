@@ -33,7 +33,7 @@ class DrawingLoss(LongTailLoss):
 
     def generator_on(self, device: torch.device) -> torch.Generator:
         """The loss's generator, made on ``device`` when there is none there yet."""
-        if self.generator is None or self.generator.device.type != device.type:
+        if self.generator is None or self.generator.device != device:
             if self.generator is not None:
                 self._saved_state = self.generator.get_state()
             rank = dist.get_rank() if dist.is_available() and dist.is_initialized() else 0

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lt_core.losses.base import LongTailLoss, all_reduced, finite_rows
+from lt_core.losses.base import LongTailLoss, add_by_class, all_reduced, finite_rows
 from lt_core.losses.parameters import choice, number
 
 
@@ -72,7 +72,7 @@ class GALA(LongTailLoss):
 
     def per_sample(self, logits: Tensor, target: Tensor) -> tuple[Tensor, None]:
         log_theta = (self.theta + self.eps).log()
-        adjusted = logits + (self.lambda1 * log_theta).to(logits.dtype)
+        adjusted = torch.add(logits, log_theta.to(logits.dtype), alpha=self.lambda1)
         if self.variant == "paper" and self.lambda1 != self.lambda2:
             # Adding lambda2 log(phi_y + eps) to a whole row changes nothing; it leaves the
             # target with that term in place of its own lambda1 log(theta_y + eps).
@@ -85,13 +85,14 @@ class GALA(LongTailLoss):
 
     def _accumulate(self, loss: Tensor, target: Tensor, finite: Tensor) -> None:
         """Add each sample's ``1 - p_y = 1 - exp(-loss)`` to its class."""
-        gradient = torch.where(finite, -torch.expm1(-loss), 0).to(self.theta.dtype)
-        total = all_reduced(torch.zeros_like(self.theta).index_add_(0, target, gradient))
+        gradient = torch.expm1(-loss).neg_().masked_fill_(~finite, 0).to(self.theta.dtype)
         if self.gradient_scale == "mean":
-            total = total / all_reduced(total.new_full((), len(target))).clamp_min(1)
+            gradient /= all_reduced(gradient.new_full((), len(target))).clamp_min(1)
         if self.variant == "released":
-            total = self.running_total.add_(total)
-        self.theta.add_(total)
+            add_by_class(self.running_total, target, gradient)
+            self.theta.add_(self.running_total)
+        else:
+            add_by_class(self.theta, target, gradient)
 
     def extra_repr(self) -> str:
         return (

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lt_core.errors import ConfigError
-from lt_core.losses.base import LongTailLoss, all_reduced, finite_rows
+from lt_core.losses.base import LongTailLoss, add_by_class, finite_rows
 from lt_core.losses.parameters import number
 
 
@@ -58,23 +58,29 @@ class Seesaw(LongTailLoss):
 
     def per_sample(self, logits: Tensor, target: Tensor) -> tuple[Tensor, None]:
         if self.updates_state:
-            batch = torch.zeros_like(self.seen)
-            batch.index_add_(0, target, finite_rows(logits).to(batch.dtype))
-            self.seen.add_(all_reduced(batch))
-        adjusted = logits + self.log_factors(logits, target)
+            add_by_class(self.seen, target, finite_rows(logits).to(self.seen.dtype))
+        adjusted = self._log_factors(logits.detach(), target).add_(logits)
         return F.cross_entropy(adjusted, target, reduction="none"), None
 
-    @torch.no_grad()
-    def log_factors(self, logits: Tensor, target: Tensor) -> Tensor:
-        """``log S[y, j]`` of every sample, ``(N, C)``, with the counts as they are; 0 at j = y."""
+    def _log_factors(self, logits: Tensor, target: Tensor) -> Tensor:
+        """``log S[y, j]`` up to a constant per row, which softmax ignores, ``(N, C)``.
+
+        So ``log min(1, N_j / N_y)`` is written as ``min(log N_j, log N_y)``, and the second
+        factor likewise, and both work in place: memory traffic is what this loss costs.
+        """
         index = target.unsqueeze(1)
-        log_counts = self.seen.clamp_min(1).log().to(logits.dtype)
-        factors = (log_counts - log_counts.take(index)).clamp_max_(0).mul_(self.p)
+        log_counts = torch.xlogy(self.p, self.seen.clamp_min(1)).to(logits.dtype)  # p log N
+        factors = log_counts.clamp_max(log_counts.take(index))
         if self.q:
-            floor = logits.logsumexp(dim=1, keepdim=True) + math.log(self.eps)
-            confidence = torch.maximum(logits.gather(1, index), floor)
-            factors.add_((logits - confidence).clamp_min_(0), alpha=self.q)
+            log_scores = logits.log_softmax(dim=1)
+            confidence = log_scores.gather(1, index).clamp_min_(math.log(self.eps))
+            factors.add_(log_scores.clamp_min_(confidence), alpha=self.q)
         return factors
+
+    def log_factors(self, logits: Tensor, target: Tensor) -> Tensor:
+        """``log S[y, j]`` for each sample, ``(N, C)``, with the counts as they are; 0 at j = y."""
+        factors = self._log_factors(logits.detach(), target)
+        return factors - factors.gather(1, target.unsqueeze(1))
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, p={self.p:g}, q={self.q:g}, eps={self.eps:g}"
