@@ -1,0 +1,224 @@
+"""Run a notebook with papermill so that its output is complete or absent.
+
+``run`` checks the parameters first, then hands the notebook to a process of its
+own, which executes it into ``x.partial.ipynb`` and renames that to ``x.ipynb``
+only after every cell has answered. ``x.status.json`` beside it says what
+happened. An older ``x.ipynb`` is removed when the new execution starts, so it is
+never taken for the new one.
+
+Papermill's own record cannot be trusted with this: a kernel that was killed, or
+``sys.exit(0)`` in a cell, leaves every cell marked "completed".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lt_core import errors, notebook_parameters
+from lt_core.notebook_process import (
+    STOP_SECONDS,
+    STOPPED,
+    beside,
+    dumps,
+    one_line,
+    sha256,
+    tags,
+)
+
+
+class NotebookError(errors.LtError):
+    """A notebook that did not run to its end."""
+
+
+class NotebookStopped(NotebookError):
+    """A notebook stopped from outside: a signal, or the death of its parent."""
+
+    exit_code = STOPPED
+
+
+@dataclass(frozen=True)
+class Execution:
+    """An executed notebook: where it is, all its parameters, its time in seconds."""
+
+    output: Path
+    parameters: dict
+    seconds: float
+
+
+def run(
+    path: str | os.PathLike,
+    output: str | os.PathLike,
+    parameters: Mapping[str, object] | None = None,
+    *,
+    cwd: str | os.PathLike | None = None,
+    stream: bool = False,
+    timeout: float | None = None,
+    note: Mapping[str, object] | None = None,
+) -> Execution:
+    """Execute the notebook ``path`` into ``output`` with ``parameters`` put in.
+
+    ``cwd`` is the kernel's folder (default: the notebook's); ``stream`` passes what
+    cells print on as it comes; ``timeout`` is for the whole notebook, in seconds;
+    ``note`` is kept in the status file.
+
+    Raises ConfigError before a kernel starts for a parameter that the notebook does
+    not have or that cannot be converted to its declared type; an error of
+    ``lt_core`` raised in a cell as itself; NotebookError for anything else that
+    kept a cell from running; BusyError when another process writes ``output``;
+    KeyboardInterrupt after the kernel was shut down.
+    """
+    path, output = Path(path), Path(output)
+    notebook = _load(path)
+    declared = parameters_of(path)
+    given = notebook_parameters.check(declared, parameters or {}, path.name)
+    resolved = {name: p.default for name, p in declared.items()} | given
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise errors.StoreError(f"{output.parent}: cannot be created: {error.strerror}") from error
+    job = {
+        "notebook": json.loads(dumps(_with_parameters(notebook, given))),
+        "name": path.name,
+        "output": str(output.resolve()),
+        "cwd": str(Path(cwd or path.parent).resolve()),
+        "stream": stream,
+        "status": {
+            "notebook": path.name,
+            "source_sha256": sha256(path),
+            "parameters": resolved,
+            "given": given,
+            "note": dict(note or {}),
+        },
+    }
+    code, log = _supervise(job, timeout)
+    status = read_status(output) or {}
+    if code == 0 and status.get("state") == "finished":
+        return Execution(output, resolved, status["seconds"])
+    if code == errors.BusyError.exit_code and status.get("state") != "failed":
+        raise errors.BusyError(f"{output}: another process is executing it; call again later")
+    raise _error_of(status, code, log, path.name, output)
+
+
+def parameters_of(path: str | os.PathLike) -> dict[str, notebook_parameters.Parameter]:
+    """The parameters that the notebook declares in its cell tagged ``parameters``."""
+    notebook = _load(Path(path))
+    cells = [cell for cell in notebook.cells if "parameters" in tags(cell)]
+    if len(cells) != 1:
+        raise errors.ConfigError(
+            f"{Path(path).name}: expected one cell tagged 'parameters', found {len(cells)}"
+        )
+    return notebook_parameters.read(cells[0].source, Path(path).name)
+
+
+def read_status(output: str | os.PathLike) -> dict | None:
+    """What is known of the last execution into ``output``, or None."""
+    try:
+        status = json.loads(beside(Path(output), ".status.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return status if isinstance(status, dict) else None
+
+
+def finished(output: str | os.PathLike) -> dict | None:
+    """The status of a complete, undamaged execution of this very file, or None."""
+    status = read_status(output)
+    if status is None or status.get("state") != "finished" or not Path(output).exists():
+        return None
+    return status if status.get("output_sha256") == sha256(Path(output)) else None
+
+
+def _supervise(job: dict, timeout: float | None) -> tuple[int, str]:
+    """Run the job in a process that ends when this one does. Returns exit code and log.
+
+    The job travels over standard input, which stays open: its end tells the child
+    that its parent is gone, whatever killed it.
+    """
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "lt_core.notebook_process"],
+            stdin=subprocess.PIPE,
+            stdout=None if job["stream"] else subprocess.DEVNULL,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C reaches the child once, through us
+            env=os.environ | {"PYDEVD_DISABLE_FILE_VALIDATION": "1"},
+        )
+        try:
+            with contextlib.suppress(BrokenPipeError):
+                child.stdin.write(json.dumps(job).encode() + b"\n")
+                child.stdin.flush()
+            child.wait(timeout)
+        except subprocess.TimeoutExpired:
+            _stop(child)
+            raise NotebookError(f"{job['name']}: not done after {timeout:g} s; stopped") from None
+        finally:
+            _stop(child)
+            child.stdin.close()
+        log.seek(0)
+        return child.returncode, log.read()
+
+
+def _stop(child: subprocess.Popen) -> None:
+    if child.poll() is not None:
+        return
+    child.send_signal(signal.SIGINT)
+    try:
+        child.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+def _error_of(status: dict, code: int, log: str, name: str, output: Path) -> errors.LtError:
+    """The error to raise for an execution that did not finish."""
+    problem = status.get("error") if status.get("state") in ("failed", "stopped") else None
+    if problem is None:
+        lines = [line for line in log.splitlines() if line.strip()]
+        reason = f"signal {-code}" if code < 0 else f"exit code {code}"
+        last = f": {lines[-1].strip()}" if lines else ""
+        return NotebookStopped(f"{name}: its process ended with {reason}{last}")
+    kind = getattr(errors, problem["type"], None)
+    if isinstance(kind, type) and issubclass(kind, errors.LtError):
+        return kind(problem["message"])
+    where = f" in cell {problem['cell']} ({problem['line']})" if problem.get("cell") else ""
+    if status["state"] == "stopped":
+        return NotebookStopped(f"{name}: stopped from outside{where}; call again")
+    partial = beside(output, ".partial.ipynb").name
+    seen = f"; its output so far is in {partial}" if problem.get("cell") else ""
+    return NotebookError(f"{name}: {problem['type']}{where}: {problem['message']}{seen}")
+
+
+def _load(path: Path):
+    import nbformat
+
+    try:
+        return nbformat.read(path, as_version=4)
+    except OSError as error:
+        raise errors.ConfigError(f"notebook {path}: {error.strerror}") from error
+    except Exception as error:
+        raise errors.ConfigError(f"notebook {path}: not a notebook: {one_line(error)}") from error
+
+
+def _with_parameters(notebook, given: Mapping[str, object]):
+    """The notebook with a cell that assigns ``given`` after its parameters cell.
+
+    Written here and not by papermill, whose text for a tuple is a string.
+    """
+    import nbformat
+
+    if not given:
+        return notebook
+    source = "\n".join(f"{name} = {value!r}" for name, value in given.items())
+    cell = nbformat.v4.new_code_cell(source)
+    cell.metadata["tags"] = ["injected-parameters", "hide-input"]
+    at = next(i for i, cell in enumerate(notebook.cells) if "parameters" in tags(cell))
+    notebook.cells.insert(at + 1, cell)
+    return notebook
