@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+import lt_core
 from lt_core import runs
 from lt_core.errors import StoreError
 
@@ -22,7 +23,19 @@ REQUIRED = (
     *("model", "epochs", "precision", "seed", "top1", "top1_best", "data_sha256"),
     *("seconds", "hardware", "torch", "commit"),
 )
-PERCENT = ("top1", "top1_best", "top1_many", "top1_medium", "top1_few", "top1_rebalanced")
+NUMBERS = {
+    "imbalance_factor": (1, 1e6),
+    "subset_seed": (0, 2**31),
+    "epochs": (1, 1e6),
+    "seed": (0, 2**31),
+    "seconds": (0, 1e9),
+    **dict.fromkeys(("top1", "top1_best"), (0, 100)),
+    **dict.fromkeys(("top1_many", "top1_medium", "top1_few", "top1_rebalanced"), (0, 100)),
+}
+#: Words even where they look like numbers: the commit 4e09210 is not 4 followed by zeros.
+WORDS = ("key", "variant", "overrides", "data_sha256", "hardware", "torch", "python", "commit")
+#: Words that may be empty: no parameter differs, or the package ran outside a checkout.
+MAY_BE_EMPTY = ("variant", "commit")
 
 
 def write(store: str | os.PathLike, path: str | os.PathLike) -> int:
@@ -35,12 +48,12 @@ def write(store: str | os.PathLike, path: str | os.PathLike) -> int:
     found, set_aside = runs.scan(store)
     if set_aside:
         raise StoreError(f"{store}: {len(set_aside)} runs do not count: {set_aside[0]}")
+    if not found:
+        raise StoreError(f"{store}: holds no finished run; expected a store of runs")
     frames = {
         path: pd.DataFrame([{"key": run.key, **run.record} for run in found]),
-        beside(path, "classes"): pd.concat([_classes(run) for run in found] or [pd.DataFrame()]),
-        beside(path, "history"): pd.concat(
-            [run.history.assign(key=run.key) for run in found] or [pd.DataFrame()]
-        ),
+        beside(path, "classes"): pd.concat([_classes(run) for run in found]),
+        beside(path, "history"): pd.concat([run.history.assign(key=run.key) for run in found]),
     }
     if path.exists():
         old = read(path)
@@ -51,14 +64,15 @@ def write(store: str | os.PathLike, path: str | os.PathLike) -> int:
                 f"run {differ['key'].iloc[0]}: top1 is {differ['top1_old'].iloc[0]} in {path} and "
                 f"{differ['top1'].iloc[0]} in {store}; nothing was written"
             )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for target, frame in frames.items():
-        if target.exists():
-            kept = pd.read_csv(target, keep_default_na=False, na_values=[""])
-            frame = pd.concat([kept[~kept["key"].isin(frame["key"])], frame])
-        ordered = frame.sort_values("key", kind="stable")
-        runs.write_atomically(target, ordered.to_csv(index=False).encode())
-    return len(pd.read_csv(path))
+    with runs.reported(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for target, frame in frames.items():
+            if target.exists():
+                kept = _parsed(target)
+                frame = pd.concat([kept[~kept["key"].isin(frame["key"])], frame])
+            ordered = frame.sort_values("key", kind="stable")
+            runs.write_atomically(target, ordered.to_csv(index=False).encode())
+    return len(_parsed(path))
 
 
 def read(path: str | os.PathLike) -> pd.DataFrame:
@@ -66,23 +80,47 @@ def read(path: str | os.PathLike) -> pd.DataFrame:
     path = Path(path)
     if not path.exists():
         raise StoreError(f"{path}: no such records; expected a CSV file that lt-core merge wrote")
-    frame = pd.read_csv(path, dtype={"key": str, "variant": str})
-    frame["variant"] = frame["variant"].fillna("")
+    frame = _parsed(path)
     missing = [name for name in REQUIRED if name not in frame]
     if missing:
         raise StoreError(f"{path}: column {missing[0]!r} is missing; expected records of runs")
+    for name in REQUIRED:
+        if name not in MAY_BE_EMPTY and frame[name].isna().any():
+            key = frame["key"][frame[name].isna().idxmax()]
+            raise StoreError(f"{path}: run {key}: {name} is missing; expected a complete record")
     if (twice := frame["key"][frame["key"].duplicated()]).size:
         raise StoreError(f"{path}: run {twice.iloc[0]} stands there twice")
-    for name in PERCENT:
+    for name, (low, high) in NUMBERS.items():
         if name in frame:
             values = frame[name].dropna()
-            wrong = values[(values < 0) | (values > 100)]
+            wrong = values[~pd.to_numeric(values, errors="coerce").between(low, high)]
             if len(wrong):
                 raise StoreError(
                     f"{path}: run {frame['key'][wrong.index[0]]}: {name} is {wrong.iloc[0]}, "
-                    "expected percent"
+                    f"expected a number from {low:g} to {high:g}"
                 )
+    frame["variant"] = frame["variant"].fillna("")
     return frame
+
+
+def _parsed(path: Path) -> pd.DataFrame:
+    try:
+        frame = pd.read_csv(
+            path, dtype=dict.fromkeys(WORDS, str), keep_default_na=False, na_values=[""]
+        )
+    except (ValueError, OSError) as error:  # of pandas: no columns, ragged rows, not text
+        reason = " ".join(str(error).split())
+        raise StoreError(f"{path}: cannot be read as records of runs ({reason})") from None
+    if "key" not in frame:
+        raise StoreError(f"{path}: column 'key' is missing; expected records of runs")
+    return frame
+
+
+def shipped(folder: str) -> Path:
+    """``results`` or ``benchmarks``: in a checkout at its top, else inside the package."""
+    package = Path(lt_core.__file__).parent
+    checkout = package.parent
+    return (checkout if (checkout / "pyproject.toml").exists() else package) / folder
 
 
 def beside(path: Path, what: str) -> Path:
