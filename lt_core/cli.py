@@ -180,7 +180,7 @@ def status(store: StorePath = Path("runs")) -> None:
 
 @app.command()
 def merge(
-    sources: Annotated[list[Path], typer.Argument(help="stores or records from other machines")],
+    sources: Annotated[list[Path], typer.Argument(help="stores from other machines")],
     store: StorePath = Path("runs"),
     records: Annotated[
         Path | None, typer.Option(help="also write the records of all runs to this CSV file")

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 
 from lt_core.errors import StoreError
 from lt_core.runs import (
+    CHECKPOINTS,
     HISTORY,
     LOGITS,
     METRICS,
     RESULT,
+    Run,
     Store,
     reported,
     scan,
@@ -50,23 +52,34 @@ def merge(
         for run in found:
             twin = present.get(run.key) or incoming.get(run.key)
             if twin is None:
+                for name in _names(run):
+                    run.content(name)  # refuses a file that is not what it was
                 incoming[run.key] = run
-                continue
-            known += 1
-            for name, value in run.record.items():
-                if name not in CIRCUMSTANCES and twin.record.get(name) != value:
-                    raise StoreError(
-                        f"run {run.key}: {name} is {value} in {run.path} and "
-                        f"{twin.record.get(name)} in {twin.path}; nothing was merged, "
-                        "move one of the two away"
-                    )
+            else:
+                _compare(run, twin)
+                known += 1
     store.prepare()
     for key, run in incoming.items():
         with store.lock(key), reported(store.path):
-            names = [METRICS, HISTORY, *([LOGITS] if run.has_logits else [])]
-            contents = {name: run.content(name) for name in names}
-            for name, content in contents.items():
-                write_atomically(store.directory(key) / name, content)
+            for name in _names(run):
+                write_atomically(store.directory(key) / name, run.content(name))
             content = (run.path / RESULT).read_bytes()
             write_atomically(store.directory(key) / RESULT, content)
+            for name in CHECKPOINTS:  # of a start that was made here
+                (store.directory(key) / name).unlink(missing_ok=True)
     return len(incoming), known
+
+
+def _names(run: Run) -> list[str]:
+    return [METRICS, HISTORY, *([LOGITS] if run.has_logits else [])]
+
+
+def _compare(run: Run, twin: Run) -> None:
+    for name, value in run.record.items():
+        # A field that one version records and another does not is no contradiction.
+        other = twin.record.get(name, value)
+        if name not in CIRCUMSTANCES and other != value:
+            raise StoreError(
+                f"run {run.key}: {name} is {value} in {run.path} and {other} in {twin.path}; "
+                "nothing was merged, move one of the two away"
+            )

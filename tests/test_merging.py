@@ -1,0 +1,98 @@
+"""Joining stores: everything is looked at before anything is written."""
+
+import pytest
+from stores import add_run, edited, files
+
+from lt_core import merging, runs
+from lt_core.errors import StoreError
+from lt_core.runs import HISTORY, LOGITS, METRICS, Store
+
+
+@pytest.fixture
+def stores(tmp_path):
+    """Three stores: ``here`` holds a; ``there`` holds a and b; ``far`` holds c."""
+    here, there, far = (tmp_path / name for name in ("here", "there", "far"))
+    add_run(here, "a", top1=50.0)
+    add_run(there, "a", top1=50.0, seconds=9.0, device="cuda", hardware="a GPU", torch="2.15")
+    add_run(there, "b", top1=51.0)
+    add_run(far, "c", top1=52.0)
+    return here, there, far
+
+
+def test_runs_are_joined_with_their_files(stores):
+    here, there, far = stores
+    assert merging.merge([there, far], here) == (2, 1)
+    assert runs.load(here)["top1"].tolist() == [50.0, 51.0, 52.0]
+    assert files(here / "b") == files(there / "b")
+    assert merging.merge([there, far], here) == (0, 3)
+
+
+def test_a_new_store_is_created(stores, tmp_path):
+    assert merging.merge(stores, tmp_path / "new") == (3, 1)
+    assert sorted(runs.load(tmp_path / "new")["key"]) == ["a", "b", "c"]
+
+
+def test_logits_that_were_left_behind_are_not_needed(stores):
+    here, there, _ = stores
+    (there / "b" / LOGITS).unlink()
+    merging.merge([there], here)
+    assert not runs.open(here, "b").has_logits
+
+
+def check_refused(sources, target, message):
+    before = files(target)
+    with pytest.raises(StoreError, match=message):
+        merging.merge(sources, target)
+    assert files(target) == before
+
+
+def test_a_contradiction_is_named_and_nothing_is_written(stores):
+    here, there, far = stores
+    add_run(far, "a", top1=49.0)
+    check_refused([there, far], here, r"run a: top1 is 49.0 in .*far.* and 50.0 in .*here")
+
+
+def test_two_sources_that_contradict_each_other_are_refused(stores, tmp_path):
+    _, there, far = stores
+    add_run(far, "b", data_sha256="cd" * 32)
+    (tmp_path / "new").mkdir()
+    check_refused([there, far], tmp_path / "new", "run b: ")
+
+
+@pytest.mark.parametrize("name", [METRICS, HISTORY, LOGITS])
+def test_a_source_with_a_damaged_file_is_refused_before_writing(stores, name):
+    here, there, far = stores
+    (far / "c" / name).write_bytes(b"damaged")
+    check_refused([there, far], here, f"{name}: differs from the file that")
+
+
+def test_a_source_with_a_damaged_result_is_refused(stores):
+    here, there, far = stores
+    edited(far / "c", lambda result: result["record"].update(top1=99.0))
+    check_refused([there, far], here, "far: 1 runs do not count: .*does not match its hash")
+
+
+def test_a_source_without_runs_is_refused(stores, tmp_path):
+    here, there, _ = stores
+    check_refused([there, tmp_path / "absent"], here, "absent: holds no finished run")
+
+
+def test_a_field_that_only_one_version_records_is_no_contradiction(stores):
+    here, _, far = stores
+    add_run(far, "a", top1=50.0, overlap=0)
+    assert merging.merge([far], here) == (1, 1)
+
+
+def test_a_run_that_was_started_here_and_finished_elsewhere_leaves_no_checkpoint(stores):
+    here, there, _ = stores
+    with Store(here).lock("b"):
+        Store(here).write_checkpoint("b", b"state")
+    merging.merge([there], here)
+    assert files(here / "b") == files(there / "b")
+
+
+def test_a_damaged_run_here_is_replaced_by_a_whole_one(stores):
+    here, there, _ = stores
+    edited(here / "a", lambda result: result["record"].update(top1=99.0))
+    assert merging.merge([there], here) == (2, 0)
+    assert runs.open(here, "a").record["top1"] == 50.0

@@ -1,0 +1,130 @@
+"""Records: written from a store, read back unchanged, refused where they cannot be right."""
+
+import pandas as pd
+import pytest
+from stores import CLASSES, add_run, edited, files
+
+from lt_core import records, runs
+from lt_core.errors import StoreError
+
+
+@pytest.fixture
+def store(tmp_path):
+    add_run(tmp_path / "runs", "1234567890123456", top1=100 * 2 / 3)
+    add_run(tmp_path / "runs", "12345678901234e5", top1=50.0, variant="gamma=2", seed=1)
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def path(store, tmp_path):
+    records.write(store, tmp_path / "results" / "table.csv")
+    return tmp_path / "results" / "table.csv"
+
+
+def test_three_files_are_written(path):
+    assert sorted(files(path.parent)) == ["table.csv", "table_classes.csv", "table_history.csv"]
+    classes = pd.read_csv(records.beside(path, "classes"), dtype={"key": str})
+    assert len(classes) == 2 * CLASSES
+    assert classes["images"].tolist() == [100, 10, 1] * 2
+    assert classes["accuracy"].tolist() == [0.9, 0.5, 0.1] * 2
+    history = pd.read_csv(records.beside(path, "history"), dtype={"key": str})
+    assert history.groupby("key")["epoch"].apply(list).tolist() == [[1, 2]] * 2
+
+
+def test_records_equal_the_store(store, path):
+    back = records.read(path).set_index("key")
+    there = runs.load(store).set_index("key").loc[back.index]
+    assert back["top1"].tolist() == there["top1"].tolist()  # to the last digit
+    assert back["variant"].tolist() == there["variant"].tolist()
+    # Words that look like numbers stay words.
+    assert back.index.tolist() == ["1234567890123456", "12345678901234e5"]
+    assert back["commit"].tolist() == ["4e09210"] * 2
+    assert back["torch"].tolist() == ["2.11"] * 2
+
+
+def test_writing_again_changes_nothing(store, path):
+    before = files(path.parent)
+    assert records.write(store, path) == 2
+    assert files(path.parent) == before
+
+
+def test_rows_of_other_stores_stay(path, tmp_path):
+    before = records.read(path)
+    add_run(tmp_path / "more", "f" * 16, top1=10.0)
+    assert records.write(tmp_path / "more", path) == 3
+    after = records.read(path)
+    assert after["key"].tolist() == ["1234567890123456", "12345678901234e5", "f" * 16]
+    pd.testing.assert_frame_equal(after.head(2), before)
+    assert len(pd.read_csv(records.beside(path, "classes"))) == 3 * CLASSES
+
+
+def test_a_contradiction_is_named_and_nothing_is_written(path, tmp_path):
+    add_run(tmp_path / "more", "12345678901234e5", top1=51.0)
+    before = files(path.parent)
+    with pytest.raises(StoreError, match=r"run 12345678901234e5: top1 is 50.0 in .* and 51.0 in"):
+        records.write(tmp_path / "more", path)
+    assert files(path.parent) == before
+
+
+def test_a_store_with_damaged_runs_is_refused(store, tmp_path):
+    edited(store / "1234567890123456", lambda result: result["record"].update(top1=99.0))
+    with pytest.raises(StoreError, match="1 runs do not count"):
+        records.write(store, tmp_path / "table.csv")
+    assert not (tmp_path / "table.csv").exists()
+
+
+def test_an_empty_store_is_refused(tmp_path):
+    with pytest.raises(StoreError, match="nothing: holds no finished run"):
+        records.write(tmp_path / "nothing", tmp_path / "table.csv")
+
+
+def test_a_place_that_cannot_be_written_is_named(store, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"table\.csv: cannot be written"):
+        records.write(store, tmp_path / "file" / "table.csv")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"top1": 100.5}, r"run 1+: top1 is 100.5, expected a number from 0 to 100"),
+        ({"top1": -1}, "top1 is -1"),
+        ({"top1": "high"}, "top1 is high"),
+        ({"top1": None}, "top1 is missing"),
+        ({"top1_few": 101}, "top1_few is 101"),
+        ({"epochs": 0}, "epochs is 0"),
+        ({"imbalance_factor": 0.01}, "imbalance_factor is 0.01"),
+        ({"method": None}, "method is missing"),
+        ({"key": "2" * 16}, "run 2+ stands there twice"),
+    ],
+)
+def test_a_record_that_cannot_be_right_is_named(tmp_path, change, message):
+    for key in ("1" * 16, "2" * 16):
+        add_run(tmp_path / "runs", key)
+    path = tmp_path / "table.csv"
+    records.write(tmp_path / "runs", path)
+    frame = pd.read_csv(path, dtype=object)
+    for name, value in change.items():
+        frame.loc[0, name] = value
+    frame.to_csv(path, index=False)
+    with pytest.raises(StoreError, match=message):
+        records.read(path)
+
+
+@pytest.mark.parametrize("column", records.REQUIRED)
+def test_a_missing_column_is_named(path, column):
+    pd.read_csv(path, dtype=str).drop(columns=column).to_csv(path, index=False)
+    with pytest.raises(StoreError, match=f"column '{column}' is missing"):
+        records.read(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"a,b\n1,2,3\n4\n", b"\xff\xfe\x00", b"<html>"])
+def test_what_are_no_records_is_named(tmp_path, content):
+    (tmp_path / "table.csv").write_bytes(content)
+    with pytest.raises(StoreError, match=r"table\.csv: "):
+        records.read(tmp_path / "table.csv")
+
+
+def test_missing_records_say_what_was_looked_for(tmp_path):
+    with pytest.raises(StoreError, match=r"table\.csv: no such records"):
+        records.read(tmp_path / "table.csv")
