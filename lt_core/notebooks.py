@@ -13,12 +13,17 @@ Papermill's own record cannot be trusted with this: a kernel that was killed, or
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import importlib.metadata
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +37,7 @@ from lt_core.notebook_process import (
     one_line,
     sha256,
     tags,
+    write,
 )
 
 
@@ -62,13 +68,14 @@ def run(
     cwd: str | os.PathLike | None = None,
     stream: bool = False,
     timeout: float | None = None,
-    note: Mapping[str, object] | None = None,
+    environment: Mapping[str, str] | None = None,
+    stop: threading.Event | None = None,
 ) -> Execution:
     """Execute the notebook ``path`` into ``output`` with ``parameters`` put in.
 
     ``cwd`` is the kernel's folder (default: the notebook's); ``stream`` passes what
     cells print on as it comes; ``timeout`` is for the whole notebook, in seconds;
-    ``note`` is kept in the status file.
+    ``environment`` is added to the kernel's; another thread sets ``stop`` to end it.
 
     Raises ConfigError before a kernel starts for a parameter that the notebook does
     not have or that cannot be converted to its declared type; an error of
@@ -96,12 +103,15 @@ def run(
             "source_sha256": sha256(path),
             "parameters": resolved,
             "given": given,
-            "note": dict(note or {}),
+            "code_sha256": code_sha256(),
         },
     }
-    code, log = _supervise(job, timeout)
+    code, log = _supervise(job, timeout, os.environ | dict(environment or {}), stop)
     status = read_status(output) or {}
     if code == 0 and status.get("state") == "finished":
+        if "store" in resolved:
+            status["results_sha256"] = results_sha256(Path(job["cwd"], resolved["store"]))
+            write(beside(output, ".status.json"), json.dumps(status, indent=1))
         return Execution(output, resolved, status["seconds"])
     if code == errors.BusyError.exit_code and status.get("state") != "failed":
         raise errors.BusyError(f"{output}: another process is executing it; call again later")
@@ -136,7 +146,33 @@ def finished(output: str | os.PathLike) -> dict | None:
     return status if status.get("output_sha256") == sha256(Path(output)) else None
 
 
-def _supervise(job: dict, timeout: float | None) -> tuple[int, str]:
+def code_sha256() -> str:
+    """Hash of what decides a notebook's outputs beside itself: our sources and versions.
+
+    The command line and the book are left out: nothing that computes imports them.
+    """
+    package = Path(__file__).parent
+    seen = hashlib.sha256()
+    for path in sorted(package.rglob("*")):
+        if path.suffix in (".py", ".csv", ".mplstyle") and path.name not in ("cli.py", "book.py"):
+            seen.update(f"{path.relative_to(package).as_posix()}\0{sha256(path)}\n".encode())
+    for name in ("torch", "numpy", "pandas", "matplotlib", "scikit-learn"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            seen.update(f"{name} {importlib.metadata.version(name)}\n".encode())
+    return seen.hexdigest()
+
+
+def results_sha256(store: Path) -> str:
+    """Hash of the results in a store: what a notebook that draws from it can see."""
+    seen = hashlib.sha256()
+    for path in sorted(store.glob("*/result.json")):
+        seen.update(f"{path.parent.name} {sha256(path)}\n".encode())
+    return seen.hexdigest()
+
+
+def _supervise(
+    job: dict, timeout: float | None, environment: Mapping[str, str], stop: threading.Event | None
+) -> tuple[int, str]:
     """Run the job in a process that ends when this one does. Returns exit code and log.
 
     The job travels over standard input, which stays open: its end tells the child
@@ -149,16 +185,19 @@ def _supervise(job: dict, timeout: float | None) -> tuple[int, str]:
             stdout=None if job["stream"] else subprocess.DEVNULL,
             stderr=log,
             start_new_session=True,  # Ctrl-C reaches the child once, through us
-            env=os.environ | {"PYDEVD_DISABLE_FILE_VALIDATION": "1"},
+            env=environment,
         )
         try:
             with contextlib.suppress(BrokenPipeError):
                 child.stdin.write(json.dumps(job).encode() + b"\n")
                 child.stdin.flush()
-            child.wait(timeout)
-        except subprocess.TimeoutExpired:
-            _stop(child)
-            raise NotebookError(f"{job['name']}: not done after {timeout:g} s; stopped") from None
+            end = math.inf if timeout is None else time.monotonic() + timeout
+            while child.poll() is None:
+                if time.monotonic() > end:
+                    raise NotebookError(f"{job['name']}: not done after {timeout:g} s; stopped")
+                if stop is not None and stop.is_set():
+                    raise NotebookStopped(f"{job['name']}: stopped")
+                time.sleep(0.05)
         finally:
             _stop(child)
             child.stdin.close()

@@ -319,7 +319,13 @@ def test_cell_output_streams_as_it_comes(tmp_path, capfd):
 
 def test_status_is_json_that_others_can_read(tmp_path):
     path = written(tmp_path / "x.ipynb", "1")
-    notebooks.run(path, tmp_path / "out.ipynb", note={"for": "the book"})
+    notebooks.run(path, tmp_path / "out.ipynb")
     status = json.loads((tmp_path / "out.status.json").read_text())
-    assert status["note"] == {"for": "the book"}
-    assert {"state", "parameters", "source_sha256", "seconds", "started"} <= status.keys()
+    assert {
+        "state",
+        "parameters",
+        "source_sha256",
+        "code_sha256",
+        "seconds",
+        "started",
+    } <= status.keys()

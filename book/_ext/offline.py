@@ -1,0 +1,59 @@
+"""Sphinx extension: the built book asks the network for nothing.
+
+Three things that jupyter-book 1.x leaves to the network are settled here: MathJax
+is copied into the book, Thebe (a service that runs cells remotely) is dropped, and
+so is the style sheet that every animation of matplotlib links to.
+
+It also hands the repository's address, which stands in _config.yml and nowhere
+else, to the pages as ``{{ repository }}``.
+"""
+
+import importlib.metadata
+import re
+import shutil
+from pathlib import Path
+
+MATHJAX = "django-static-mathjax"  # MathJax 3 as plain files; nothing of Django is used
+FILES = ("es5/tex-chtml-full.js", "es5/output/chtml/fonts/woff-v2/")
+FONT_AWESOME = re.compile(r'<link[^>]+maxcdn\.bootstrapcdn\.com/font-awesome[^>]*>')
+
+
+def copy_mathjax(app):
+    """Put MathJax and its fonts where ``mathjax_path`` in _config.yml expects them."""
+    if app.builder.format != "html":
+        return
+    for file in importlib.metadata.files(MATHJAX):
+        inside = file.as_posix().partition("static/mathjax/")[2]
+        if inside.startswith(FILES):
+            target = Path(app.outdir, "_static/mathjax", inside.removeprefix("es5/"))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file.locate(), target)
+
+
+def add_substitutions(app, config):
+    config.myst_substitutions = {
+        **config.myst_substitutions,
+        "repository": config.html_theme_options.get("repository_url", ""),
+    }
+
+
+def drop_thebe(app, pagename, templatename, context, doctree):
+    def mentions_thebe(script):
+        body = str(getattr(script, "attributes", {}).get("body", ""))
+        return "thebe" in f"{getattr(script, 'filename', '')} {body}".lower()
+
+    context["script_files"] = [s for s in context["script_files"] if not mentions_thebe(s)]
+
+
+def drop_remote_styles(app, pagename, templatename, context, doctree):
+    """Animations then use the theme's own copy of the icons."""
+    if "body" in context:
+        context["body"] = FONT_AWESOME.sub("", context["body"])
+
+
+def setup(app):
+    app.connect("config-inited", add_substitutions)
+    app.connect("builder-inited", copy_mathjax)
+    app.connect("html-page-context", drop_thebe, priority=900)
+    app.connect("html-page-context", drop_remote_styles, priority=900)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,252 @@
+"""Build the book from notebooks that the project's own runner executed.
+
+Three folders: ``_run/notebooks`` holds executed notebooks with their status,
+``_run/source`` what jupyter-book reads, ``OUT/html`` the pages. A notebook is
+executed again only if its source, ours, its parameters or the store's results
+changed, and jupyter-book itself executes nothing: its cache looks at the notebook
+alone, and it calls a build with failing notebooks a success.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+from lt_core import errors, notebooks
+from lt_core.notebook_process import sha256, tags, write
+
+
+class BookError(errors.LtError):
+    """A book that could not be built; the old pages are left alone."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A notebook of the book: its source, its executed copy, the parameters to give."""
+
+    source: Path
+    executed: Path
+    parameters: Mapping[str, object]
+
+
+def build(
+    root: str | os.PathLike = ".",
+    out: str | os.PathLike = "_build",
+    *,
+    quick: bool = False,
+    jobs: int = 2,
+    store: str | os.PathLike = "runs",
+    work: str | os.PathLike | None = None,
+) -> Path:
+    """Execute the notebooks that changed, build the pages into ``out/html``.
+
+    ``root`` is a checkout; ``out`` and ``store`` count from it. ``quick`` executes at
+    CI size the notebooks that have a parameter of that name. ``jobs`` notebooks run
+    at once. A table's notebook that ``lt-core reproduce`` executed into the store is
+    taken as it is while it is up to date, and executed again with the same parameters
+    when it is not. ``work`` (default ``root/_run``) keeps what the next call reuses.
+
+    Returns the path of the first page. Raises BookError, naming what went wrong, if a
+    page has a warning; what a notebook raises; ConfigError for a broken table of
+    contents.
+    """
+    root = Path(root).resolve()
+    out, store = root / out, root / store
+    work = root / "_run" if work is None else Path(work).resolve()
+    if jobs < 1:
+        raise errors.ConfigError(f"jobs must be >= 1, got {jobs}")
+    pages = [_page(root, name, work, store, quick) for name in _notebook_names(root)]
+    _execute([page for page in pages if not _is_fresh(page, store)], store, jobs)
+    _assemble(root, work / "source", pages)
+    return _render(work, out / "html")
+
+
+def save_figure(executed: str | os.PathLike, name: str, target: str | os.PathLike) -> None:
+    """Write the figure ``name`` of an executed notebook to the PNG file ``target``.
+
+    The name is that of the cell's metadata, ``mystnb.figure.name``.
+    """
+    pictures = figures(Path(executed))
+    if name not in pictures:
+        raise errors.unknown(f"figure of {Path(executed).name}", name, pictures)
+    Path(target).write_bytes(pictures[name])
+
+
+def figures(executed: Path) -> dict[str, bytes]:
+    """Named PNG figures of an executed notebook."""
+    found = {}
+    for cell in json.loads(executed.read_text("utf-8"))["cells"]:
+        name = cell["metadata"].get("mystnb", {}).get("figure", {}).get("name")
+        for shown in cell.get("outputs", []):
+            if name and "image/png" in shown.get("data", {}):
+                found[name] = base64.b64decode("".join(shown["data"]["image/png"]))
+    return found
+
+
+# --- which notebooks, with which parameters
+
+
+def _notebook_names(root: Path) -> list[str]:
+    """The notebooks that _toc.yml lists, after a check that every page exists."""
+    names = [name for name in _toc(root) if (root / f"{name}.ipynb").exists()]
+    missing = [
+        name
+        for name in _toc(root)
+        if not list(root.glob(f"{name}.ipynb")) + list(root.glob(f"{name}.md"))
+    ]
+    if missing:
+        raise errors.ConfigError(f"_toc.yml lists {missing[0]}, which is neither .md nor .ipynb")
+    return names
+
+
+def _toc(root: Path) -> list[str]:
+    import yaml
+
+    try:
+        toc = yaml.safe_load((root / "_toc.yml").read_text("utf-8"))
+    except FileNotFoundError:
+        raise errors.ConfigError(
+            f"{root}: no _toc.yml; call this in the root of a checkout of the repository"
+        ) from None
+    except yaml.YAMLError as error:
+        raise errors.ConfigError(f"_toc.yml: {' '.join(str(error).split())}") from error
+
+    def files(entry: object) -> list[str]:
+        if isinstance(entry, list):
+            return [name for part in entry for name in files(part)]
+        if isinstance(entry, dict):
+            own = [str(entry[key]) for key in ("root", "file") if key in entry]
+            return own + [name for value in entry.values() for name in files(value)]
+        return []
+
+    return files(toc)
+
+
+def _page(root: Path, name: str, work: Path, store: Path, quick: bool) -> Page:
+    """Where a notebook's executed copy is, and what it is given."""
+    source, executed = root / f"{name}.ipynb", work / f"{name}.ipynb"
+    reproduced = store / source.name
+    status = notebooks.finished(reproduced)
+    if status is not None:
+        page = Page(source, reproduced, status["given"])
+        return page if _is_fresh(page, store) else Page(source, executed, status["given"])
+    offered = {"quick": True} if quick else {}
+    # a relative path, which is the same on every machine
+    offered["store"] = Path(os.path.relpath(store, source.parent)).as_posix()
+    declared = notebooks.parameters_of(source)
+    return Page(source, executed, {n: v for n, v in offered.items() if n in declared})
+
+
+def _is_fresh(page: Page, store: Path) -> bool:
+    """Whether the executed copy shows what executing it now would show."""
+    status = notebooks.finished(page.executed)
+    if status is None:
+        return False
+    reads_results = "store" in status["parameters"]
+    return (
+        status["source_sha256"] == sha256(page.source)
+        and status["code_sha256"] == notebooks.code_sha256()
+        and status["given"] == json.loads(json.dumps(dict(page.parameters)))
+        and (not reads_results or status.get("results_sha256") == notebooks.results_sha256(store))
+    )
+
+
+def _execute(pages: list[Page], store: Path, jobs: int) -> None:
+    """Execute the notebooks, ``jobs`` at a time; the first failure stops the others."""
+    if not pages:
+        return
+    jobs = min(jobs, len(pages))
+    threads = str(max(1, (os.cpu_count() or 1) // jobs))
+    stop = threading.Event()
+
+    def execute(page: Page) -> None:
+        print(f"executing {page.source.name}", flush=True)
+        page.executed.parent.mkdir(parents=True, exist_ok=True)
+        done = notebooks.run(
+            page.source,
+            page.executed,
+            page.parameters,
+            environment={"OMP_NUM_THREADS": threads},
+            stop=stop,
+        )
+        print(f"executed {page.source.name} in {done.seconds:.0f} s", flush=True)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            running = [pool.submit(execute, page) for page in pages]
+            finished, _ = wait(running, return_when=FIRST_EXCEPTION)
+            for one in finished:
+                one.result()
+        finally:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+
+
+# --- pages
+
+
+def _assemble(root: Path, source: Path, pages: list[Page]) -> None:
+    """Put together what jupyter-book reads: configuration, prose, executed notebooks."""
+    shutil.rmtree(source, ignore_errors=True)
+    shutil.copytree(root / "book", source / "book", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copyfile(root / name, source / name)
+    (source / "book/_figures").mkdir(exist_ok=True)
+    for page in pages:
+        target = source / page.source.relative_to(root)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(_shown(page.executed), encoding="utf-8")
+        for name, picture in figures(page.executed).items():
+            (source / "book/_figures" / f"{name}.png").write_bytes(picture)
+
+
+def _shown(executed: Path) -> str:
+    """The notebook as a reader should see it: given values without this machine's paths."""
+    import nbformat
+
+    notebook = nbformat.read(executed, as_version=4)
+    status = notebooks.read_status(executed) or {}
+    for cell in notebook.cells:
+        if "injected-parameters" in tags(cell):
+            given = {n: v for n, v in status["given"].items() if "/" not in json.dumps(v)}
+            cell.source = "\n".join(f"{name} = {value!r}" for name, value in given.items())
+    return nbformat.writes(notebook)
+
+
+def _render(work: Path, html: Path) -> Path:
+    """Run jupyter-book with warnings as errors and put its pages in place of the old ones."""
+    built = work / "_build"
+    shutil.rmtree(built, ignore_errors=True)  # a second, unchanged build would hide warnings
+    program = "from jupyter_book.cli.main import main; main()"
+    command = [sys.executable, "-c", program, "build", str(work / "source")]
+    command += ["--path-output", str(work), "-W", "--keep-going", "-n"]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONWARNINGS": "ignore"},
+        check=False,
+    )
+    log = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)  # colours
+    write(work / "build.log", log)
+    if done.returncode != 0 or not (built / "html/index.html").exists():
+        problems = [line for line in log.splitlines() if "WARNING" in line or "ERROR" in line]
+        problems = problems or [line for line in log.splitlines() if line.strip()][-3:]
+        shown = "\n  ".join(line.replace(f"{work / 'source'}/", "") for line in problems[:10])
+        raise BookError(
+            f"the book has {len(problems)} problems, all in {work}/build.log:\n  {shown}"
+        )
+    html.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(html, ignore_errors=True)
+    shutil.move(built / "html", html)
+    return html / "index.html"
