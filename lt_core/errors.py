@@ -63,5 +63,5 @@ def unknown(kind: str, name: object, options: Iterable[str]) -> ConfigError:
     """The error for a name that is not among ``options``, with the nearest one."""
     options = [str(option) for option in options]
     close = difflib.get_close_matches(str(name), options, n=1, cutoff=0.5)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    return ConfigError(f"unknown {kind} {name!r}{hint} Known: {', '.join(options)}")
+    hint = f"; did you mean {close[0]!r}?" if close else ";"
+    return ConfigError(f"unknown {kind} {name!r}{hint} known: {', '.join(options)}")

@@ -19,6 +19,8 @@ from lt_core.models.classifiers import CLASSIFIERS
 from lt_core.training import recipes
 
 PRECISIONS = ("float32", "bfloat16")
+#: A step needs one number, and the mean training loss a mean.
+TRAINING_REDUCTIONS = ("mean", "weighted_mean")
 
 #: A field that has this value trains as if the field did not exist, and stays out
 #: of the key. A field added later names its neutral value here, so that runs made
@@ -42,6 +44,8 @@ NEUTRAL = {
 class RunConfig:
     """One training run. ``None`` stands for the data set's default.
 
+    ``holdout`` images a class are kept from training and evaluated instead of the test
+    set: such a run serves the choice of a hyper-parameter and stands in no table.
     ``params`` are parameters of the loss, plus ``reduction``; ``overrides`` replace
     fields of the recipe. Strings are converted to the declared type, so that ``1``,
     ``1.0`` and ``"1"`` are one configuration with one key.
@@ -73,6 +77,11 @@ class RunConfig:
             raise unknown("data set", self.dataset, data.names())
         if self.method not in losses.names():
             raise unknown("method", self.method, losses.names())
+        for name in ("params", "overrides"):
+            if not isinstance(getattr(self, name), Mapping):
+                raise ConfigError(
+                    f"{name}: expected names with values, got {getattr(self, name)!r}"
+                )
         info = data.info(self.dataset)
         for name, default in (("model", info.model), ("recipe", info.recipe)):
             if getattr(self, name) is None and default is None:
@@ -101,8 +110,11 @@ class RunConfig:
         recipe = recipes.get(name, overrides)
         factor = in_range("imbalance_factor", self.imbalance_factor, 1.0, 1e6)
         holdout = in_range("holdout", self.holdout, 0, 10**6)
-        if info.head_count is not None:  # refuses a factor that leaves a class empty
-            data.class_counts(info.num_classes, info.head_count - holdout, factor)
+        if info.head_count is not None:  # listed sets have more images than any batch
+            in_range("holdout", holdout, 0, info.head_count - 1)
+            # Refuses a factor that leaves a class empty.
+            counts = data.class_counts(info.num_classes, info.head_count - holdout, factor)
+            in_range("batch_size", recipe.batch_size, 1, sum(counts))
         epochs = recipe.epochs if self.epochs is None else self.epochs
         return {
             "imbalance_factor": factor,
@@ -122,6 +134,8 @@ class RunConfig:
         # The loss itself knows its names and ranges: let it refuse before data is read.
         losses.create(self.method, [1] * num_classes, **params)
         reduction = params.pop("reduction")
+        if reduction not in TRAINING_REDUCTIONS:
+            raise unknown("reduction for training", reduction, TRAINING_REDUCTIONS)
         return {"reduction": reduction, **losses.converted(self.method, params)}
 
     @property
@@ -158,9 +172,12 @@ class RunConfig:
         for name in values:
             if name not in known:
                 raise unknown("configuration field", name, known)
+        for name in ("dataset", "method"):
+            if name not in values:
+                raise ConfigError(f"{name}: missing, a configuration names its {name}")
         if isinstance(values.get("recipe"), Mapping):
             recipe = dict(values["recipe"])
-            values["recipe"] = recipe.pop("name")
+            values["recipe"] = recipe.pop("name", None)
             values["overrides"] = recipe
         return cls(**values)
 

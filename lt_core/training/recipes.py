@@ -154,6 +154,8 @@ def get(name: str, overrides: Mapping | None = None) -> Recipe:
 
 def _checked(recipe: Recipe) -> Recipe:
     ranges = {
+        "epochs": (1, 100_000),
+        "warmup_epochs": (0, 100_000),
         "batch_size": (1, 65536),
         "learning_rate": (0, 100),
         "weight_decay": (0, 1),
@@ -164,10 +166,7 @@ def _checked(recipe: Recipe) -> Recipe:
     }
     for field, (low, high) in ranges.items():
         value = getattr(recipe, field)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ConfigError(f"{field}: expected a number, got {value!r}")
-        if not low <= value <= high:  # also refuses nan
-            raise ConfigError(f"{field}: expected {low} to {high}, got {value}")
+        _check_range(field, value, low, high)
     if recipe.learning_rate == 0:
         raise ConfigError("learning_rate: expected more than 0, got 0")
     if recipe.schedule not in ("step", "cosine"):
@@ -177,4 +176,17 @@ def _checked(recipe: Recipe) -> Recipe:
             f"milestones and factors: expected the same number of values, got "
             f"{len(recipe.milestones)} and {len(recipe.factors)}"
         )
+    for milestone, factor in zip(recipe.milestones, recipe.factors, strict=True):
+        _check_range("milestones", milestone, 0, recipe.epochs)
+        _check_range("factors", factor, 0, 1000)
+    if list(recipe.milestones) != sorted(recipe.milestones):
+        raise ConfigError(f"milestones: expected rising epochs, got {list(recipe.milestones)}")
+    recipe.augmentation()  # checks its own fields
     return recipe
+
+
+def _check_range(field: str, value: object, low: float, high: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ConfigError(f"{field}: expected a number, got {value!r}")
+    if not low <= value <= high:  # also refuses nan
+        raise ConfigError(f"{field}: expected {low} to {high}, got {value}")
