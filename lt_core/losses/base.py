@@ -84,6 +84,8 @@ class LongTailLoss(nn.Module):
 
     def forward(self, logits: Tensor, target: Tensor, **draws: Tensor | None) -> Tensor:
         logits = self.checked(logits, target)
+        if not len(target):  # an empty batch is 0 and leaves the state alone
+            return reduce(logits.sum(dim=1), None, self.reduction)
         loss, weight = self.per_sample(logits, target, **draws)
         return reduce(loss, weight, self.reduction)
 
@@ -169,9 +171,20 @@ def reduce(loss: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
     return loss.mean()
 
 
+def distributed() -> bool:
+    return dist.is_available() and dist.is_initialized()
+
+
+def whole_batch_size(target: Tensor) -> int | Tensor:
+    """Samples in the batch over all ranks, at least 1; a tensor only where there are ranks."""
+    if distributed():
+        return all_reduced(torch.full((), len(target), device=target.device)).clamp_min(1)
+    return max(len(target), 1)
+
+
 def add_by_class(state: Tensor, target: Tensor, values: Tensor) -> None:
     """Add each sample's value to its class's entry of ``state`` ``(C,)``, over all ranks."""
-    if dist.is_available() and dist.is_initialized():
+    if distributed():
         batch = torch.zeros_like(state).index_add_(0, target, values)
         state.add_(all_reduced(batch))
     else:
@@ -180,7 +193,7 @@ def add_by_class(state: Tensor, target: Tensor, values: Tensor) -> None:
 
 def all_reduced(tensor: Tensor) -> Tensor:
     """``tensor`` summed over the ranks of ``torch.distributed``, when there are any."""
-    if dist.is_available() and dist.is_initialized():
+    if distributed():
         tensor = tensor.clone()
         dist.all_reduce(tensor)
     return tensor

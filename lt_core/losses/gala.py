@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lt_core.losses.base import LongTailLoss, add_by_class, all_reduced, finite_rows
+from lt_core.losses.base import LongTailLoss, add_by_class, finite_rows, whole_batch_size
 from lt_core.losses.parameters import choice, number
 
 
@@ -80,14 +80,14 @@ class GALA(LongTailLoss):
             adjusted = adjusted.scatter_add(1, target.unsqueeze(1), shift.take(target.unsqueeze(1)))
         loss = F.cross_entropy(adjusted, target, reduction="none")
         if self.updates_state:
-            self._accumulate(loss.detach(), target, finite_rows(logits))
+            self.accumulate(loss.detach(), target, finite_rows(logits))
         return loss, None
 
-    def _accumulate(self, loss: Tensor, target: Tensor, finite: Tensor) -> None:
+    def accumulate(self, loss: Tensor, target: Tensor, finite: Tensor) -> None:
         """Add each sample's ``1 - p_y = 1 - exp(-loss)`` to its class."""
         gradient = torch.expm1(-loss).neg_().masked_fill_(~finite, 0).to(self.theta.dtype)
         if self.gradient_scale == "mean":
-            gradient /= all_reduced(gradient.new_full((), len(target))).clamp_min(1)
+            gradient /= whole_batch_size(target)
         if self.variant == "released":
             add_by_class(self.running_total, target, gradient)
             self.theta.add_(self.running_total)
