@@ -53,6 +53,10 @@ class ICB(LongTailLoss):
     g from the ``"raw"`` logits or from those ``"adjusted"`` by the margin.
 
     logits ``(N, C)`` unnormalised; target ``(N,)`` int64 in ``[0, C)``. Returns nats.
+    The papers give no memory. The default was chosen on validation images (digits at
+    factors 50 and 10, three seeds, among 1, 20, 200 and 2,000): the longer the memory, the
+    better the density and the worse the network, because in the long run every category
+    keeps half its gradient however well it is learned, and the head's half is the largest.
     State: O(C · bins), reduced across ranks; the batch is counted before it is weighted.
     Evaluation uses what training has seen; without history the weight is 1.
     Source: poster of arXiv:2204.09234. No public code; this is our reading.
@@ -65,7 +69,7 @@ class ICB(LongTailLoss):
         *,
         gamma: float = 0.8,
         bins: int = 12,
-        memory: int = 200,
+        memory: int = 1,
         intra: bool = True,
         inter: bool = True,
         density: str = "adaptive",

@@ -44,7 +44,7 @@ class Images:
     ):
         self.device = device
         self._load = partial(data.load, root=data_root, download=download)
-        self._train, self._banks, self._test, self._on_device = {}, {}, {}, {}
+        self._train, self._banks, self._evaluated, self._on_device = {}, {}, {}, {}
 
     def train(self, config: RunConfig) -> data.Dataset:
         """The training images, compared with the test images for overlap."""
@@ -52,11 +52,19 @@ class Images:
         if key not in self._train:
             dataset, factor, subset_seed, holdout = key
             train = self._load(dataset, "train", factor, subset_seed=subset_seed, holdout=holdout)
-            if dataset not in self._test:
-                self._test[dataset] = self._load(dataset, "test")
-            data.check_apart(train, self._test[dataset])
+            data.check_apart(train, self.evaluated(config))
             self._train[key] = train
         return self._train[key]
+
+    def evaluated(self, config: RunConfig) -> data.Dataset:
+        """The test set; for a run that holds images out, those: it serves a choice only."""
+        key = (config.dataset, config.holdout, config.subset_seed if config.holdout else 0)
+        if key not in self._evaluated:
+            split = "val" if config.holdout else "test"
+            self._evaluated[key] = self._load(
+                config.dataset, split, subset_seed=config.subset_seed, holdout=config.holdout
+            )
+        return self._evaluated[key]
 
     def bank(self, config: RunConfig) -> ImageBank:
         augmentation = config.resolved_recipe().augmentation()
@@ -67,11 +75,10 @@ class Images:
         return self._banks[key]
 
     def test(self, config: RunConfig) -> TestImages:
-        self.train(config)
-        if config.dataset not in self._on_device:
-            images = TestImages(self._test[config.dataset], self.device)
-            self._on_device[config.dataset] = images
-        return self._on_device[config.dataset]
+        images = self.evaluated(config)
+        if images.sha256 not in self._on_device:
+            self._on_device[images.sha256] = TestImages(images, self.device)
+        return self._on_device[images.sha256]
 
 
 def train(
@@ -276,6 +283,7 @@ def _finish(
         "imbalance_factor": config.imbalance_factor,
         "subset_seed": config.subset_seed,
         "holdout": config.holdout,
+        "evaluated_on": "val" if config.holdout else "test",
         "method": config.method,
         "variant": config.variant,
         "model": config.model,
