@@ -19,7 +19,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from lt_core.losses.base import all_reduced
+from lt_core.losses.base import add_by_class, all_reduced
 
 
 class CategoryDensity(nn.Module):
@@ -30,22 +30,26 @@ class CategoryDensity(nn.Module):
     ``"category"`` divides by that mean, remembered like the density, so that a category's
     total weight stays its number of samples.
 
-    Subclasses implement :meth:`count` and :meth:`raw_weights`.
+    Subclasses implement :meth:`located`, :meth:`count` and :meth:`raw_weights`.
     """
 
     def __init__(self, num_classes: int, bins: int, memory: int, normalize: str):
         super().__init__()
-        self.bins, self.memory, self.normalize = bins, memory, normalize
         self.num_classes = num_classes
+        self.bins, self.memory, self.normalize = bins, memory, normalize
         #: samples remembered and the sum of their raw weights
         self.register_buffer("mass", torch.zeros(num_classes, dtype=torch.float64))
         self.register_buffer("raw_sum", torch.zeros(num_classes, dtype=torch.float64))
 
-    def count(self, gradient: Tensor, target: Tensor, counted: Tensor, fading: Tensor) -> None:
+    def located(self, gradient: Tensor) -> Tensor:
+        """What the other two methods need to know of each gradient."""
+        return gradient
+
+    def count(self, place: Tensor, target: Tensor, counted: Tensor, fading: Tensor) -> None:
         """Add a batch; ``fading`` ``(C,)`` is what each category keeps of its past."""
         raise NotImplementedError(f"{type(self).__name__} must implement count")
 
-    def raw_weights(self, gradient: Tensor, target: Tensor) -> Tensor:
+    def raw_weights(self, place: Tensor, target: Tensor) -> Tensor:
         """1 / D_m(g) of each sample, ``(N,)``."""
         raise NotImplementedError(f"{type(self).__name__} must implement raw_weights")
 
@@ -56,30 +60,24 @@ class CategoryDensity(nn.Module):
         gradient ``(N,)`` in [0, 1]; target ``(N,)``; counted ``(N,)`` bool, False for rows
         that must not enter the state. A category without history weighs 1.
         """
-        gradient = torch.where(counted, gradient.double(), 0.0)
-        counted = counted.double()
+        place = self.located(torch.where(counted, gradient.double(), 0.0))
         if update:
-            fading = torch.exp(self.per_category(target, counted) / -self.memory)
-            self.count(gradient, target, counted, fading)
-            self.mass.copy_(self.mass * fading + self.per_category(target, counted))
-        raw = self.raw_weights(gradient, target)
+            counted = counted.double()
+            arrived = all_reduced(torch.zeros_like(self.mass).index_add_(0, target, counted))
+            fading = torch.exp(arrived / -self.memory)
+            self.count(place, target, counted, fading)
+            self.mass.mul_(fading).add_(arrived)
+        raw = self.raw_weights(place, target)
         if update:
-            raw_of_batch = self.per_category(target, raw * counted)
-            self.raw_sum.copy_(self.raw_sum * fading + raw_of_batch)
-        known = self.mass[target] > 0
+            self.raw_sum.mul_(fading)
+            add_by_class(self.raw_sum, target, raw * counted)
         if self.normalize == "category":
             raw = raw * (self.mass / self.raw_sum)[target]
-        return torch.where(known, raw, 1.0)
-
-    def per_category(self, target: Tensor, values: Tensor) -> Tensor:
-        """Sum of ``values`` over the samples of each category, of all ranks, ``(C,)``."""
-        return all_reduced(torch.zeros_like(self.mass).index_add_(0, target, values))
+        return raw if update else torch.where(self.mass[target] > 0, raw, 1.0)
 
     def bin_counts(self, bin_index: Tensor, target: Tensor, counted: Tensor) -> Tensor:
         """Samples of all ranks in each category's bins, ``(C, K)``."""
-        counts = torch.zeros(
-            self.num_classes * self.bins, dtype=counted.dtype, device=counted.device
-        )
+        counts = counted.new_zeros(self.num_classes * self.bins)
         counts.index_add_(0, target * self.bins + bin_index, counted)
         return all_reduced(counts).view(self.num_classes, self.bins)
 
@@ -91,17 +89,17 @@ class UniformDensity(CategoryDensity):
         super().__init__(num_classes, bins, memory, normalize)
         self.register_buffer("bin_mass", torch.zeros(num_classes, bins, dtype=torch.float64))
 
-    def count(self, gradient: Tensor, target: Tensor, counted: Tensor, fading: Tensor) -> None:
-        arrived = self.bin_counts(self.bin_index(gradient), target, counted)
-        self.bin_mass.mul_(fading[:, None]).add_(arrived)
-
-    def raw_weights(self, gradient: Tensor, target: Tensor) -> Tensor:
-        own = self.bin_mass[target, self.bin_index(gradient)]
-        # A sample counted in training finds at least itself; evaluation may find less.
-        return self.mass[target] / (self.bins * own.clamp_min(1.0))
-
-    def bin_index(self, gradient: Tensor) -> Tensor:
+    def located(self, gradient: Tensor) -> Tensor:
+        """The bin of each gradient; 1 falls in the last."""
         return (gradient * self.bins).long().clamp_(0, self.bins - 1)
+
+    def count(self, place: Tensor, target: Tensor, counted: Tensor, fading: Tensor) -> None:
+        self.bin_mass.mul_(fading[:, None]).add_(self.bin_counts(place, target, counted))
+
+    def raw_weights(self, place: Tensor, target: Tensor) -> Tensor:
+        # A sample counted in training finds at least itself; evaluation may find less.
+        own = self.bin_mass[target, place].clamp_min(1.0)
+        return self.mass[target] / (self.bins * own)
 
     def edges(self) -> Tensor:
         """Bin edges of each category in g, ``(C, K + 1)``."""
@@ -131,47 +129,46 @@ class AdaptiveDensity(CategoryDensity):
         super().__init__(num_classes, bins, memory, normalize)
         even = torch.linspace(0, 1, bins + 1, dtype=torch.float64)
         self.register_buffer("root_edges", even.repeat(num_classes, 1))
-        self.register_buffer("level", even[1:-1].clone(), persistent=False)
-        self.register_buffer("all_classes", torch.arange(num_classes), persistent=False)
         self.min_width = min(self.MIN_WIDTH, 0.1 / bins)
+        #: K-quantile levels, and the least value of each inner edge
+        self.register_buffer("level", even[1:-1].clone(), persistent=False)
+        self.register_buffer("least", self.level * (bins * self.min_width), persistent=False)
 
-    def count(self, gradient: Tensor, target: Tensor, counted: Tensor, fading: Tensor) -> None:
-        counts = self.bin_counts(self.bin_index(gradient, target), target, counted)
-        # Only categories in the batch move. Rows of equal targets compute equal values.
+    def located(self, gradient: Tensor) -> Tensor:
+        return gradient.pow(1 / self.ROOT)[:, None]
+
+    def count(self, place: Tensor, target: Tensor, counted: Tensor, fading: Tensor) -> None:
+        own = (place >= self.root_edges[target, 1:-1]).sum(dim=1)
+        counts = self.bin_counts(own, target, counted)
         alone = not (dist.is_available() and dist.is_initialized())
-        rows = target if alone and len(target) < self.num_classes else self.all_classes
-        moved = self.moved(self.root_edges[rows], self.mass[rows], counts[rows], fading[rows])
-        self.root_edges.index_copy_(0, rows, moved)
+        if alone and len(target) < self.num_classes:
+            # Only categories in the batch move; rows of equal targets get equal values.
+            state = (each[target] for each in (self.root_edges, self.mass, counts, fading))
+            self.root_edges[:, 1:-1].index_copy_(0, target, self.moved(*state))
+        else:
+            inner = self.moved(self.root_edges, self.mass, counts, fading)
+            self.root_edges[:, 1:-1].copy_(inner)
 
     def moved(self, edges: Tensor, mass: Tensor, counts: Tensor, fading: Tensor) -> Tensor:
-        """Edges ``(R, K + 1)`` of equal mass after ``counts`` ``(R, K)`` arrived."""
-        width = edges.diff(dim=1)
-        fading = fading[:, None]
-        # Each bin held (mass + 1) / K, the pseudo-sample's share `width` of it: only the
-        # rest fades.
-        held = fading * (mass[:, None] + 1) / self.bins + (1 - fading) * width + counts
+        """Inner edges ``(R, K - 1)`` of equal mass after ``counts`` ``(R, K)`` arrived."""
+        width, fading = edges.diff(dim=1), fading[:, None]
+        # Each bin held (mass + 1) / K, of which the pseudo-sample's `width` does not fade.
+        held = torch.lerp(width, (mass[:, None] + 1) / self.bins, fading) + counts
         upto = held.cumsum(dim=1)
         wanted = upto[:, -1:] * self.level
-        inside = torch.searchsorted(upto[:, :-1].contiguous(), wanted)
+        inside = torch.searchsorted(upto, wanted)
         slope = width / held
-        start = edges[:, :-1] - (upto - held) * slope
-        inner = start.gather(1, inside) + wanted * slope.gather(1, inside)
-        # Keep a minimum width: push edges up where they crowd, and off the right end.
-        least = self.level * (self.bins * self.min_width)
-        inner = (inner - least).clamp_min(0).cummax(dim=1).values + least
-        inner = torch.minimum(inner, 1 - self.bins * self.min_width + least)
-        arrived = counts.sum(dim=1, keepdim=True) > 0
-        ends = edges[:, :1], torch.where(arrived, inner, edges[:, 1:-1]), edges[:, -1:]
-        return torch.cat(ends, dim=1)
+        offset = torch.addcmul(edges[:, 1:], upto, slope, value=-1)
+        inner = torch.addcmul(offset.gather(1, inside), wanted, slope.gather(1, inside))
+        # A minimum width: where edges crowd they are pushed up, and back from the right end.
+        room = 1 - self.bins * self.min_width
+        inner = (inner - self.least).clamp(0, room).cummax(dim=1).values + self.least
+        return torch.where(fading < 1, inner, edges[:, 1:-1])
 
-    def raw_weights(self, gradient: Tensor, target: Tensor) -> Tensor:
-        own = self.bin_index(gradient, target)[:, None]
-        edges = self.root_edges[target].pow(self.ROOT)
-        return self.bins * edges.diff(dim=1).gather(1, own).squeeze(1)
-
-    def bin_index(self, gradient: Tensor, target: Tensor) -> Tensor:
-        root = gradient.pow(1 / self.ROOT)[:, None]
-        return (root >= self.root_edges[target, 1:-1]).sum(dim=1)
+    def raw_weights(self, place: Tensor, target: Tensor) -> Tensor:
+        edges = self.root_edges[target]
+        own = (place >= edges[:, 1:-1]).sum(dim=1, keepdim=True)
+        return self.bins * edges.pow(self.ROOT).diff(dim=1).gather(1, own).squeeze(1)
 
     def edges(self) -> Tensor:
         """Bin edges of each category in g, ``(C, K + 1)``."""
@@ -192,8 +189,8 @@ class ExactDensity(CategoryDensity):
         self.register_buffer("ring", ring)  # unused slots hold inf; the last takes discards
         self.register_buffer("next_slot", torch.zeros(num_classes, dtype=torch.int64))
 
-    def count(self, gradient: Tensor, target: Tensor, counted: Tensor, fading: Tensor) -> None:
-        gradient, target, counted = (gathered(each) for each in (gradient, target, counted))
+    def count(self, place: Tensor, target: Tensor, counted: Tensor, fading: Tensor) -> None:
+        gradient, target, counted = (gathered(each) for each in (place, target, counted))
         same = (target[:, None] == target).to(counted.dtype) * counted
         earlier = same.tril(-1).sum(dim=1).long()
         total = same.sum(dim=1).long()
@@ -201,15 +198,15 @@ class ExactDensity(CategoryDensity):
         slot = torch.where(kept, (self.next_slot[target] + earlier) % self.memory, self.memory)
         self.ring.index_put_((target, slot), gradient)
         self.ring[:, self.memory].fill_(torch.inf)
-        arrived = torch.zeros_like(self.mass).index_add_(0, target, counted).long()
+        arrived = torch.zeros_like(self.next_slot).index_add_(0, target, counted.long())
         self.next_slot.add_(arrived).remainder_(self.memory)
 
-    def raw_weights(self, gradient: Tensor, target: Tensor) -> Tensor:
+    def raw_weights(self, place: Tensor, target: Tensor) -> Tensor:
         half = 0.5 / self.bins
         ring = self.ring[target]
         # The tolerance lets a sample at the window's border count whatever the rounding.
-        near = ((ring - gradient[:, None]).abs() <= half + 1e-12).sum(dim=1).clamp_min(1)
-        length = (gradient + half).clamp_max(1) - (gradient - half).clamp_min(0)
+        near = ((ring - place[:, None]).abs() <= half + 1e-12).sum(dim=1).clamp_min(1)
+        length = (place + half).clamp_max(1) - (place - half).clamp_min(0)
         return ring.isfinite().sum(dim=1) * length / near
 
 

@@ -95,6 +95,9 @@ def one_vs_all(logits: Tensor, target: Tensor) -> Tensor:
 def port_binary_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     """Mean over classes of the binary cross-entropy on softmax probabilities, ``(N,)``."""
     onehot = torch.zeros_like(logits).scatter(1, target[:, None], 1.0)
+    # A NaN probability would end the process on a GPU; let it show in the loss instead.
+    probabilities = logits.softmax(dim=1).nan_to_num(0.5)
+    damage = 0 * logits.detach().sum(dim=1)
     with torch.autocast(logits.device.type, enabled=False):  # autocast refuses this function
-        terms = F.binary_cross_entropy(logits.softmax(dim=1), onehot, reduction="none")
-    return terms.mean(dim=1)
+        terms = F.binary_cross_entropy(probabilities, onehot, reduction="none")
+    return terms.mean(dim=1) + damage

@@ -34,7 +34,7 @@ def test_value_gradient_and_weight(case, variant):
         fresh = losses.create("icb", class_counts, density="uniform", **VARIANTS[variant])
         _, weight = fresh.per_sample(logits, target)
         oracles.assert_near(weight.numpy(), archive[f"{key}/weight"], 1e-9)
-        bins = fresh.density.bin_index(torch.from_numpy(archive[f"{key}/g"]))
+        bins = fresh.density.located(torch.from_numpy(archive[f"{key}/g"]))
         assert bins.tolist() == archive[f"{key}/bin"].tolist()
 
 
