@@ -166,6 +166,25 @@ def dumbbell(ax: Axes, cells: pd.DataFrame) -> None:
     ax.legend(ncols=3, loc="lower left", bbox_to_anchor=(0, 1), borderpad=0)
 
 
+def dumbbells(cells: pd.DataFrame) -> Figure | None:
+    """A panel of :func:`dumbbell` for each factor; None where nothing may be compared."""
+    cells = cells[(cells["n"] > 0) & cells["paper"].notna()]
+    parts = list(cells.groupby("imbalance_factor", sort=False))
+    if not parts:
+        return None
+    heights = [0.5 + 0.22 * len(part) for _, part in parts]
+    figure, axes = plt.subplots(
+        len(parts), figsize=(6, sum(heights)), squeeze=False, height_ratios=heights, sharex=True
+    )
+    for ax, (factor, part) in zip(axes[:, 0], parts, strict=True):
+        dumbbell(ax, part)
+        ax.set_title(f"factor {factor:g}", loc="right")
+        ax.label_outer()
+        if ax is not axes[0, 0]:
+            ax.get_legend().remove()
+    return figure
+
+
 def training_curves(
     ax: Axes,
     histories: Mapping[str, Sequence[pd.DataFrame]],

@@ -10,9 +10,19 @@ what the finished runs of one row, data set, factor and recipe have come to.
 >>> print(tables.render(tables.cells(lt_core.runs.load("runs"), "table1")))  # doctest: +SKIP
 """
 
-from lt_core.tables.cells import cells, coverage
+from lt_core.tables.cells import cells, class_accuracy
 from lt_core.tables.plans import TABLES, Row, Table, find_row, get, names, plan, published, rows
-from lt_core.tables.rendering import render, render_groups
+from lt_core.tables.reading import (
+    command,
+    coverage,
+    differences,
+    flattery,
+    provenance,
+    ranking,
+    significance,
+    trade,
+)
+from lt_core.tables.rendering import render, render_differences, render_groups
 from lt_core.tables.wanted import wanted
 
 __all__ = [
@@ -20,14 +30,23 @@ __all__ = [
     "Row",
     "Table",
     "cells",
+    "class_accuracy",
+    "command",
     "coverage",
+    "differences",
     "find_row",
+    "flattery",
     "get",
     "names",
     "plan",
+    "provenance",
     "published",
+    "ranking",
     "render",
+    "render_differences",
     "render_groups",
     "rows",
+    "significance",
+    "trade",
     "wanted",
 ]

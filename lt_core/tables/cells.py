@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from lt_core import losses
+from lt_core import losses, runs
 from lt_core.statistics import (
     SOFTMAX_WHEN_BALANCED,
     Spread,
@@ -18,7 +19,7 @@ from lt_core.statistics import (
     prediction_interval,
     verdict,
 )
-from lt_core.tables.plans import Table, get, published
+from lt_core.tables.plans import REBALANCED, Table, get, published
 from lt_core.tables.plans import plan as full_plan
 from lt_core.training import recipes
 from lt_core.training.config import RunConfig
@@ -44,7 +45,7 @@ COLUMNS = (
     *("method", "full", "n", "planned", "mean", "sd", "mean_best"),
     *GROUPS,
     *("pooled_sd", "df", "low", "high", "paper", "verdict", "verdict_best"),
-    *("note", "values", "keys"),
+    *("note", "seeds", "values", "keys"),
 )
 
 
@@ -90,7 +91,7 @@ def cells(
     ``many``, ``medium``, ``few``, ``pooled_sd`` and ``df`` over comparable cells with the
     95 % prediction interval ``low``, ``high`` for one new run, ``paper``, ``verdict`` and
     ``verdict_best`` (*agrees*, *differs*, *no verdict (why)*, *not run (why)*),
-    ``note``, ``values`` and ``keys``, the runs behind it.
+    ``note``, and the runs behind it: their ``seeds``, ``values`` and ``keys``.
 
     The paper's value is given only beside the full recipe, the paper's data and network.
     Comparable cells are those of one protocol: same data, factor, network and recipe.
@@ -113,16 +114,20 @@ def cells(
     return pd.DataFrame([cell for _, cell in found], columns=COLUMNS)
 
 
-def coverage(cells: pd.DataFrame) -> str:
-    """How much of the paper's table has been run, in one sentence."""
-    paper = cells[cells["paper"].notna()]
-    if paper.empty:
-        return "None of these cells has a published number that may stand beside it."
-    run = paper[paper["n"] > 0]
-    counts = run["verdict"].str.partition(" (")[0].value_counts()
-    parts = [f"{counts.get(word, 0)} {word}" for word in ("agrees", "differs", "no verdict")]
-    parts = [part.replace("agrees", "agree").replace("differs", "differ") for part in parts]
-    return f"{len(run)} of {len(paper)} published cells were run in full: {', '.join(parts)}."
+def class_accuracy(
+    cells: pd.DataFrame, factor: float, store: str | os.PathLike | runs.Store
+) -> dict[str, np.ndarray]:
+    """By method at ``factor``: test accuracy ``(seeds, C)`` of each class, as fractions.
+
+    ``cells`` of one protocol; methods without a finished run are left out.
+    """
+    found = {}
+    for _, cell in cells[cells["imbalance_factor"] == factor].iterrows():
+        name = f"class_accuracy{'_rebalanced' if cell['method'].endswith(REBALANCED) else ''}"
+        if cell["keys"]:
+            opened = [runs.open(store, key) for key in cell["keys"]]
+            found[cell["method"]] = np.stack([run.arrays[name] for run in opened])
+    return found
 
 
 def _cleaned(records: pd.DataFrame) -> pd.DataFrame:
@@ -223,8 +228,9 @@ def _spreads(groups: list[_Group], column: str) -> dict[tuple, Spread]:
 
 def _cell(line: _Line, group: _Group, entry: Table, spreads: Mapping, not_run: Mapping) -> dict:
     suffix = "_rebalanced" if line.rebalanced else ""
-    values = group.runs[f"top1{suffix}"].dropna().astype(float)
-    best = values.iloc[:0] if line.rebalanced else group.runs["top1_best"].dropna().astype(float)
+    finished = group.runs.dropna(subset=[f"top1{suffix}"])
+    values = finished[f"top1{suffix}"].astype(float)
+    best = values.iloc[:0] if line.rebalanced else finished["top1_best"].dropna().astype(float)
     n = len(values)
     spread = spreads["top1"].get(group.comparable, Spread(np.nan, 0))
     low, high = prediction_interval(values.mean(), n, spread)
@@ -232,9 +238,13 @@ def _cell(line: _Line, group: _Group, entry: Table, spreads: Mapping, not_run: M
     cell = dict(zip(PROTOCOL, group.protocol, strict=True))
     cell |= {"method": line.label, "full": _is_full(group), "n": n, "planned": group.planned}
     cell |= {"mean": values.mean(), "sd": values.std(), "mean_best": best.mean()}
-    cell |= {name: group.runs[f"top1_{name}{suffix}"].astype(float).mean() for name in GROUPS}
+    cell |= {name: finished[f"top1_{name}{suffix}"].astype(float).mean() for name in GROUPS}
     cell |= {"pooled_sd": spread.sd, "df": spread.df, "low": low, "high": high, "paper": paper}
-    cell["values"], cell["keys"] = tuple(values), tuple(group.runs["key"])
+    cell |= {
+        "seeds": tuple(finished["seed"]),
+        "values": tuple(values),
+        "keys": tuple(finished["key"]),
+    }
     cell["note"] = "softmax's runs: the same method at factor 1" if group.borrowed else ""
     if n == 0:
         keys = ((group.dataset, group.imbalance_factor), group.dataset)

@@ -54,6 +54,18 @@ def render_groups(cells: pd.DataFrame) -> Rendered:
     return Rendered(tuple(blocks))
 
 
+def render_differences(differences: pd.DataFrame, baseline: str = "softmax") -> Rendered:
+    """What :func:`lt_core.tables.differences` found, best first."""
+    frame = pd.DataFrame({"method": differences.index})
+    frame["difference, points"] = differences["difference"].map("{:+.2f}".format).to_numpy()
+    frame["95 % interval"] = [
+        "" if math.isnan(low) else f"{low:+.2f} to {high:+.2f}"
+        for low, high in differences[["low", "high"]].to_numpy()
+    ]
+    frame["p, Holm"] = differences["p_holm"].map(_p_value).to_numpy()
+    return Rendered(((f"difference from {baseline}, seed effects taken out", frame),))
+
+
 def accuracy(cell: pd.Series) -> str:
     """``71.23 ± 0.41 (n=3)``; ``(n=2/3)`` where a planned run is missing; else ``no run``."""
     if not cell["n"]:
@@ -99,6 +111,10 @@ def _caption(block: pd.DataFrame) -> str:
 
 def _number(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.2f}"
+
+
+def _p_value(p: float) -> str:
+    return "" if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _html(caption: str, frame: pd.DataFrame) -> str:

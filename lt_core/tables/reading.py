@@ -1,0 +1,147 @@
+"""Sentences about a table, computed from its cells so that they cannot disagree with it.
+
+Each returns Markdown; names stand in it as code, whatever they contain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from lt_core.statistics import compare_methods
+
+ALPHA = 0.05
+
+
+def coverage(cells: pd.DataFrame) -> str:
+    """How much of the paper's table has been run, in one sentence."""
+    paper = cells[cells["paper"].notna()]
+    if paper.empty:
+        return "None of these cells has a published number that may stand beside it."
+    run = paper[paper["n"] > 0]
+    counts = run["verdict"].str.partition(" (")[0].value_counts()
+    parts = [f"{counts.get(word, 0)} {word}" for word in ("agrees", "differs", "no verdict")]
+    parts = [part.replace("agrees", "agree").replace("differs", "differ") for part in parts]
+    return f"{len(run)} of {len(paper)} published cells were run in full: {', '.join(parts)}."
+
+
+def ranking(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> str:
+    """Which method stands highest and lowest at ``factor``, and how far one run scatters."""
+    part = _run(cells, factor)
+    if len(part) < 2:
+        return f"At factor {factor:g} too few methods have finished runs to be ranked."
+    top, bottom = part.loc[part["mean"].idxmax()], part.loc[part["mean"].idxmin()]
+    text = (
+        f"At factor {factor:g}, {_name(top)} stands highest with {top['mean']:.1f} % and "
+        f"{_name(bottom)} lowest with {bottom['mean']:.1f} %"
+    )
+    reference = part[part["method"] == baseline]
+    if len(reference) and baseline not in (top["method"], bottom["method"]):
+        text += f"; {_name(reference.iloc[0])} has {reference['mean'].iloc[0]:.1f} %"
+    if top["df"]:
+        return (
+            f"{text}. One run scatters by {top['pooled_sd']:.1f} points (standard deviation, "
+            f"pooled over the methods, {top['df']} degrees of freedom): smaller differences "
+            "between two rows mean little."
+        )
+    return f"{text}. With one seed nothing says how far a run scatters."
+
+
+def differences(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> pd.DataFrame:
+    """The methods at ``factor`` against ``baseline``: see :func:`.compare_methods`."""
+    part = _run(cells, factor)[["method", "seeds", "values"]]
+    runs = part.explode(["seeds", "values"]).rename(columns={"seeds": "seed", "values": "top1"})
+    return compare_methods(runs.astype({"top1": float}), baseline)
+
+
+def significance(differences: pd.DataFrame, baseline: str = "softmax") -> str:
+    """Which of the ``differences`` noise does not explain, after Holm's correction."""
+    if differences.empty or differences["p_holm"].isna().all():
+        return f"There is nothing to test by: differences from `{baseline}` need several seeds."
+    found = differences[differences["p_holm"] < ALPHA]
+    listed = ", ".join(f"`{name}` ({row['difference']:+.1f})" for name, row in found.iterrows())
+    return (
+        f"{len(found)} of {len(differences)} rows differ from `{baseline}` by more than noise "
+        f"explains (Holm-adjusted p < {ALPHA}){': ' if listed else ''}{listed}."
+    )
+
+
+def trade(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> str:
+    """What the best method at ``factor`` gains and loses in each group beside ``baseline``."""
+    part = _run(cells, factor)
+    reference, others = part[part["method"] == baseline], part[part["method"] != baseline]
+    if reference.empty or others.empty:
+        return f"Groups are compared once `{baseline}` and another method have finished runs."
+    best = others.loc[others["mean"].idxmax()]
+    change = [
+        f"{best[group] - reference[group].iloc[0]:+.1f} points on *{group}*"
+        for group in ("many", "medium", "few")
+        if pd.notna(best[group])
+    ]
+    return (
+        f"At factor {factor:g}, {_name(best)} is the highest row beside {_name(reference.iloc[0])}"
+        f"; its gain is made up of {', '.join(change)}."
+    )
+
+
+def flattery(cells: pd.DataFrame) -> str:
+    """How much higher the table would stand if every run reported its best epoch."""
+    both = cells.dropna(subset=["mean", "mean_best"])
+    if both.empty:
+        return "The best epoch is not known for these cells."
+    gain = both["mean_best"] - both["mean"]
+    most = both.loc[gain.idxmax()]
+    return (
+        f"Reporting the best epoch on the test set instead of the last would add "
+        f"{gain.mean():.1f} points on average and {gain.max():.1f} at most "
+        f"({_name(most)} at factor {most['imbalance_factor']:g})."
+    )
+
+
+def provenance(cells: pd.DataFrame, records: pd.DataFrame) -> str:
+    """Seeds, versions, hardware and time of the runs behind ``cells``, in one paragraph."""
+    used = {key for keys in cells["keys"] for key in keys}
+    if not used:
+        return "No run has finished yet."
+    runs = records[records["key"].isin(used)]
+    seeds = ", ".join(f"{seed:g}" for seed in sorted(runs["seed"].unique()))
+    hours = runs["seconds"].sum() / 3600
+    spent = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"
+    versions = (
+        f"{name} {_listed(runs[column])}"
+        for name, column in (("lt_core", "lt_core"), ("commit", "commit"), ("torch", "torch"))
+        if runs[column].astype(str).str.len().gt(0).any()
+    )
+    return (
+        f"{len(runs)} runs, seeds {seeds}, {spent} of training in all on "
+        f"{_listed(runs['hardware'])}; {', '.join(versions)}."
+    )
+
+
+def command(table: str, request: Mapping[str, object]) -> str:
+    """The command that repeats the table; ``request`` as :func:`lt_core.tables.plan` takes it."""
+    options = {"imbalance_factors": "imbalance-factor"}
+    words = [f"lt-core reproduce {table}"]
+    for name, value in request.items():
+        if value is not None:
+            several = isinstance(value, Sequence) and not isinstance(value, str)
+            text = ",".join(map(_number, value)) if several else _number(value)
+            words.append(f"--{options.get(name, name).replace('_', '-')} {text}")
+    return " ".join(words)
+
+
+def _run(cells: pd.DataFrame, factor: float) -> pd.DataFrame:
+    return cells[(cells["imbalance_factor"] == factor) & (cells["n"] > 0)]
+
+
+def _name(cell: pd.Series) -> str:
+    return f"`{str(cell['method']).replace('`', '')}`"
+
+
+def _listed(values: pd.Series) -> str:
+    return ", ".join(f"`{str(value).replace('`', '')}`" for value in pd.unique(values.dropna()))
+
+
+def _number(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
