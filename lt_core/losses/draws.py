@@ -9,7 +9,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from lt_core.errors import ConfigError
-from lt_core.losses.base import LongTailLoss
+from lt_core.losses.base import LongTailLoss, distributed
 
 
 class DrawingLoss(LongTailLoss):
@@ -36,8 +36,8 @@ class DrawingLoss(LongTailLoss):
         if self.generator is None or self.generator.device != device:
             if self.generator is not None:
                 self._saved_state = self.generator.get_state()
-            rank = dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
-            self.generator = torch.Generator(device).manual_seed(self.seed + rank)
+            self.generator = torch.Generator(device)
+            self._begin()
             if self._saved_state is not None:
                 self._restore(self._saved_state)
                 self._saved_state = None
@@ -67,10 +67,13 @@ class DrawingLoss(LongTailLoss):
         else:
             self._saved_state = state.clone() if state.numel() else None
 
+    def _begin(self) -> None:
+        self.generator.manual_seed(self.seed + (dist.get_rank() if distributed() else 0))
+
     def _restore(self, state: Tensor) -> None:
         """Continue from ``state`` if this kind of device wrote it, else from its digest."""
         if not state.numel():  # saved before the first draw
-            self.generator.manual_seed(self.seed)
+            self._begin()
         elif state.numel() == self.generator.get_state().numel():
             self.generator.set_state(state)
         else:
