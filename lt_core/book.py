@@ -220,6 +220,7 @@ def _shown(executed: Path) -> str:
         if "injected-parameters" in tags(cell):
             given = {n: v for n, v in status["given"].items() if "/" not in json.dumps(v)}
             cell.source = "\n".join(f"{name} = {value!r}" for name, value in given.items())
+            cell.metadata["mystnb"] = {"code_prompt_show": "Values given for this page"}
     return nbformat.writes(notebook)
 
 

@@ -154,7 +154,8 @@ def code_sha256() -> str:
     package = Path(__file__).parent
     seen = hashlib.sha256()
     for path in sorted(package.rglob("*")):
-        if path.suffix in (".py", ".csv", ".mplstyle") and path.name not in ("cli.py", "book.py"):
+        counts = path.is_file() and path.suffix != ".pyc" and path.name not in ("cli.py", "book.py")
+        if counts:
             seen.update(f"{path.relative_to(package).as_posix()}\0{sha256(path)}\n".encode())
     for name in ("torch", "numpy", "pandas", "matplotlib", "scikit-learn"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 MATHJAX = "django-static-mathjax"  # MathJax 3 as plain files; nothing of Django is used
 FILES = ("es5/tex-chtml-full.js", "es5/output/chtml/fonts/woff-v2/")
-FONT_AWESOME = re.compile(r'<link[^>]+maxcdn\.bootstrapcdn\.com/font-awesome[^>]*>')
+FONT_AWESOME = re.compile(r"<link[^>]+maxcdn\.bootstrapcdn\.com/font-awesome[^>]*>")
 
 
 def copy_mathjax(app):

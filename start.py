@@ -1,0 +1,177 @@
+#!/usr/bin/env python3
+"""Everything from nothing, with Python alone.
+
+    python3 start.py             a small Table 1, the book around it, where to open it
+    python3 start.py test        the tests; what follows is passed on to pytest
+    python3 start.py setup       only the environment
+    python3 start.py picture     draw the README's picture again from the last Table 1
+
+All share one environment, .venv, which is made once and again only when pyproject.toml
+or Python changed. Nothing outside this folder is written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+STAMP = VENV / "ready"
+OLDEST = (3, 11)
+OTHERS = ("python3.14", "python3.13", "python3.12", "python3.11")
+PICTURE = ROOT / "book" / "table1.png"
+
+
+def main(arguments):
+    command = arguments[0] if arguments else "all"
+    known = {"all": everything, "test": run_tests, "setup": lambda: 0, "picture": picture}
+    if command not in known or (arguments[1:] and command != "test"):
+        print(__doc__)
+        return 0 if command in ("-h", "--help", "help") else 2
+    began = time.monotonic()
+    set_up()
+    code = known[command](*arguments[1:])
+    if code == 0:
+        print(f"\nDone in {time.monotonic() - began:.0f} s.")
+    return code
+
+
+# --- the jobs
+
+
+def everything():
+    """Table 1 at quick size through its notebook, then the book with that notebook in it."""
+    table = ["reproduce", "table1", "--dataset", "digits"]
+    return lt_core(*table) or lt_core("book", "--quick") or show_where()
+
+
+def show_where():
+    print("\nThe book is built. Open it with")
+    print(f"  {(ROOT / '_build' / 'html' / 'index.html').as_uri()}")
+    return 0
+
+
+def run_tests(*arguments):
+    workers = ["-n", str(min(2, os.cpu_count() or 1)), "--dist", "loadfile"]
+    command = [venv_python(), "-m", "pytest", *workers, "--timeout", "900", *arguments]
+    return call(command, OMP_NUM_THREADS="1")
+
+
+def picture():
+    program = "import sys; from lt_core import book; book.save_figure(*sys.argv[1:])"
+    executed = ROOT / "runs" / "reproduce_table1.ipynb"
+    arguments = [str(executed), "table1-class-rank", str(PICTURE)]
+    return call([venv_python(), "-c", program, *arguments])
+
+
+def lt_core(*arguments):
+    print(f"\n$ lt-core {' '.join(arguments)}", flush=True)
+    return call([venv_python(), "-m", "lt_core", *arguments])
+
+
+def call(command, **environment):
+    try:
+        return subprocess.run(
+            [str(part) for part in command], cwd=ROOT, env={**os.environ, **environment}
+        ).returncode
+    except KeyboardInterrupt:
+        return 130
+
+
+# --- the environment
+
+
+def set_up():
+    """Make .venv hold what pyproject.toml asks for; nothing to do if it already does."""
+    python = suitable_python()
+    wanted = fingerprint(python)
+    if works(venv_python()) and STAMP.exists() and STAMP.read_text() == wanted:
+        return
+    if not works(venv_python()):
+        print(f"making an environment in {VENV.name}", flush=True)
+        create(python)
+    reuse_torch(python)
+    print("installing what is needed: one to three minutes, most of it is torch", flush=True)
+    install = [venv_python(), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    if call([*install, "--editable", ".[all]"]) != 0:
+        stop(
+            "The packages could not be installed; pip says why above. Is there a connection to a"
+            " package index? Calling this again goes on from here."
+        )
+    STAMP.write_text(wanted)
+
+
+def suitable_python():
+    """This Python if it is new enough, else the newest one on the path that is."""
+    if sys.version_info >= OLDEST:
+        return sys.executable
+    for name in OTHERS:
+        found = shutil.which(name)
+        if found and works(found):
+            return found
+    found = ".".join(map(str, sys.version_info[:3]))
+    stop(f"Python 3.11 or newer is needed; this is {found}, and the path holds no newer one.")
+
+
+def create(python):
+    if call([python, "-c", "import ensurepip, venv"]) != 0:
+        stop(
+            f"{python} lacks the modules that make environments."
+            " On Debian and Ubuntu: apt install python3-venv"
+        )
+    if call([python, "-m", "venv", "--clear", str(VENV)]) != 0:
+        stop(f"{VENV} could not be made; the reason stands above.")
+
+
+def reuse_torch(python):
+    """Let .venv see an installed torch instead of fetching gigabytes again."""
+    where = subprocess.run([python, "-c", FIND_TORCH], capture_output=True, text=True)
+    if where.returncode == 0 and where.stdout.strip():
+        folder = Path(where.stdout.strip())
+        site = subprocess.run([str(venv_python()), "-c", SITE], capture_output=True, text=True)
+        if VENV not in folder.parents and site.returncode == 0:
+            print(f"using the torch in {folder}", flush=True)
+            (Path(site.stdout.strip()) / "found_torch.pth").write_text(f"{folder}\n")
+
+
+FIND_TORCH = """
+from importlib import metadata
+version = tuple(int(part) for part in metadata.version("torch").split(".")[:2])
+metadata.version("torchvision")
+if version >= (2, 11):
+    print(metadata.distribution("torch").locate_file("").resolve())
+"""
+SITE = "import sysconfig; print(sysconfig.get_paths()['purelib'])"
+
+
+def fingerprint(python):
+    """What the environment was made from: change it, and it is brought up to date."""
+    version = subprocess.run([str(python), "--version"], capture_output=True, text=True).stdout
+    seen = (ROOT / "pyproject.toml").read_bytes() + version.encode() + str(ROOT).encode()
+    return hashlib.sha256(seen).hexdigest()
+
+
+def venv_python():
+    return VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def works(python):
+    try:
+        return subprocess.run([str(python), "-c", ""], capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+def stop(message):
+    print(f"\nstart.py: {message}", file=sys.stderr)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
