@@ -72,7 +72,7 @@ class GCL(DrawingLoss):
     def per_sample(
         self, logits: Tensor, target: Tensor, draw: Tensor | None = None
     ) -> tuple[Tensor, None]:
-        adjusted = logits
+        adjusted = self.scale * logits
         if draw is not None:
             draw = self.checked_draw(draw, logits).to(logits.dtype).clamp(-1, 1)
         elif self.updates_state:
@@ -80,11 +80,13 @@ class GCL(DrawingLoss):
             draw = torch.empty_like(logits, requires_grad=False)
             draw = draw.normal_(0, DEVIATION, generator=generator).clamp_(-1, 1)
         if draw is not None:
-            adjusted = adjusted - draw.abs() * (self.noise * self.cloud).to(logits.dtype)
+            cloud = self.cloud.to(logits.dtype)
+            adjusted.addcmul_(draw.abs_(), cloud, value=-self.scale * self.noise)
         if self.margin:
             index = target.unsqueeze(1)
-            adjusted = adjusted.scatter_add(1, index, adjusted.new_full(index.shape, -self.margin))
-        cross_entropy = F.cross_entropy(self.scale * adjusted, target, reduction="none")
+            lowered = adjusted.new_full(index.shape, -self.scale * self.margin)
+            adjusted.scatter_add_(1, index, lowered)
+        cross_entropy = F.cross_entropy(adjusted, target, reduction="none")
         if self.focal_gamma:
             cross_entropy = (
                 focal_modulator(cross_entropy.detach(), self.focal_gamma) * cross_entropy

@@ -75,7 +75,7 @@ class LDAM(LongTailLoss):
     def per_sample(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         index = target.unsqueeze(1)
         margin = self.margin.to(logits.dtype).take(index)
-        adjusted = self.scale * logits.scatter_add(1, index, -margin)
+        adjusted = (self.scale * logits).scatter_add_(1, index, -self.scale * margin)
         weight = self.class_weight.index_select(0, target).to(logits.dtype)
         return weight * F.cross_entropy(adjusted, target, reduction="none"), weight
 
