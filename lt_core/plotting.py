@@ -95,8 +95,11 @@ def class_profile(ax: Axes, class_counts: Sequence[int]) -> None:
     ax.set(yscale="log", xlabel="class rank", ylabel="training images")
     ax.yaxis.set_major_formatter("{x:g}")
     ax.set_ylim(min(0.7, 0.7 * counts[-1]), counts[0] * 4)
-    for name, first, last in _group_ranges(counts):
-        ax.text((first + last) / 2, counts[0] * 2.2, name, ha="center", va="center", fontsize=6)
+    ranges, width = _group_ranges(counts), len(counts)
+    middles = [(first + last) / 2 for _, first, last in ranges]
+    places = spread(middles, 0.3 * width, 0.02 * width, 0.95 * width)
+    for (name, _, _), place in zip(ranges, places, strict=True):
+        ax.text(place, counts[0] * 2.2, name, ha="center", va="center", fontsize=6)
     _borders(ax, counts)
 
 
@@ -118,24 +121,27 @@ def accuracy_by_class_rank(
     )
     first, *panels = axes.flat
     class_profile(first, counts)
-    first.set(title="training images", ylabel="")
+    first.set(title="training images", ylabel="", xlabel="")
     grey = _by_rank(curves[baseline], order) if baseline in curves else None
-    for number, ax in enumerate(panels, start=1):
-        if number > len(others):
-            ax.set_visible(False)
-            continue
+    for number, (label, ax) in enumerate(zip(others, panels, strict=False), start=1):
         if grey is not None:
-            ax.plot(grey[0], grey[1], color=BASELINE_COLOR, label=baseline)
-        rank, mean, deviation = _by_rank(curves[others[number - 1]], order)
+            ax.plot(grey[0], grey[1], color=BASELINE_COLOR)
+        rank, mean, deviation = _by_rank(curves[label], order)
         ax.fill_between(rank, mean - deviation, mean + deviation, color="0.9", linewidth=0)
         ax.plot(rank, mean, color="0.4", linewidth=0.6)
         ax.scatter(rank, mean, color=rank_colors(len(rank)), s=9, zorder=3)
-        ax.set(title=plain(others[number - 1], 20), ylim=(-3, 104), yticks=(0, 50, 100))
-        if number % columns:
-            ax.tick_params(labelleft=False)
+        ax.set(title=plain(label, 20), ylim=(-3, 104), yticks=(0, 50, 100))
+        ax.tick_params(labelleft=number == 1 or number % columns == 0)
         _borders(ax, counts[order])
-    for ax in axes[-1]:
+    if grey is not None and others:
+        panels[0].text(
+            0.05, 0.05, f"grey: {plain(baseline, 12)}", fontsize=6, transform=panels[0].transAxes
+        )
+    for ax in panels[len(others) :]:
+        ax.set_visible(False)
+    for ax in axes.flat[len(others) + 1 - columns : len(others) + 1]:
         ax.set_xlabel("class rank")
+        ax.tick_params(labelbottom=True)
     figure.supylabel("accuracy, %", fontsize=plt.rcParams["axes.labelsize"])
     return figure
 
@@ -191,16 +197,20 @@ def training_curves(
     column: str = "top1",
     baseline: str = "softmax",
 ) -> None:
-    """``column`` of the histories against the epoch: mean and ±1 standard deviation of seeds."""
+    """``column`` of the histories against the epoch: the mean of the seeds.
+
+    Up to three lines come with bands of ±1 standard deviation.
+    """
     styles = itertools.cycle(zip(MARKERS, DASHES * 3, strict=False))
     ends, last = {}, 1
     for label, runs in histories.items():
         values = np.stack([run[column].to_numpy(float) for run in runs])
         epochs, mean = runs[0]["epoch"].to_numpy(), values.mean(axis=0)
-        deviation = values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros_like(mean)
         marker, dash = (None, "-") if label == baseline else next(styles)
         color = BASELINE_COLOR if label == baseline else METHOD_COLOR
-        ax.fill_between(epochs, mean - deviation, mean + deviation, color="0.92", linewidth=0)
+        if len(values) > 1 and len(histories) <= 3:
+            deviation = values.std(axis=0, ddof=1)
+            ax.fill_between(epochs, mean - deviation, mean + deviation, color="0.92", linewidth=0)
         every = max(1, len(epochs) // 6)
         ax.plot(epochs, mean, color=color, linestyle=dash, marker=marker, markevery=every)
         ends[label], last = mean[-1], max(last, epochs[-1])

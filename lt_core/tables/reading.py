@@ -80,8 +80,8 @@ def trade(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> str:
         if pd.notna(best[group])
     ]
     return (
-        f"At factor {factor:g}, {_name(best)} is the highest row beside {_name(reference.iloc[0])}"
-        f"; its gain is made up of {', '.join(change)}."
+        f"At factor {factor:g}, the highest row other than {_name(reference.iloc[0])} is "
+        f"{_name(best)}. Against it, it has {', '.join(change)}."
     )
 
 
