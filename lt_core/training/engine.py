@@ -22,6 +22,7 @@ from torch import Tensor
 from lt_core import data, losses, models
 from lt_core.data import Dataset
 from lt_core.errors import TrainingError
+from lt_core.losses.draws import DrawingLoss
 from lt_core.training.augment import EpochFeed, ImageBank, Normaliser
 from lt_core.training.config import RunConfig
 from lt_core.training.precision import MasterWeights
@@ -79,6 +80,8 @@ class Engine:
         self.loss = losses.create(
             config.method, train.class_counts, reduction=params.pop("reduction"), **params
         ).to(device)
+        if isinstance(self.loss, DrawingLoss):
+            self.loss.seed = config.seed  # runs of other seeds draw other numbers
         self.optimizer = torch.optim.SGD(
             self.weights.master,
             lr=torch.tensor(0.0, device=device) if device.type == "cuda" else 0.0,
@@ -128,13 +131,13 @@ class Engine:
 
     def steps(self) -> Iterator[None]:
         """Enqueue the epoch's steps, one at each turn of the iterator."""
-        for _ in range(self.full_steps):
-            with self.on_stream():
-                self._train()
-            yield
-        if self.last_batch:
-            with self.on_stream():
-                self._train_last()
+        work = [self._train] * self.full_steps + [self._train_last] * bool(self.last_batch)
+        for step, train in enumerate(work, start=1):
+            try:
+                with self.on_stream():
+                    train()
+            except ValueError as error:  # on a CPU a loss refuses logits that are not finite
+                raise TrainingError(f"step {step}: {error}") from error
             yield
 
     def end_epoch(self) -> Readout:
@@ -277,7 +280,7 @@ class Readout:
         loss_sum, correct, diverged_at = self._values.tolist()
         if diverged_at >= 0:
             raise TrainingError(
-                f"the loss is not finite at step {int(diverged_at) // self.batch} of the epoch; "
+                f"the loss is not finite at step {int(diverged_at) // self.batch + 1}; "
                 "the weights before it are kept; lower the learning rate or check the data"
             )
         return {

@@ -1,0 +1,273 @@
+"""One run's steps: equal to a plain PyTorch loop, and stopped where numbers end."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from tiny import engine, epochs, images, same_tensors, tensors, tiny
+
+from lt_core import data, losses, models
+from lt_core.errors import TrainingError
+from lt_core.training import recipes
+
+
+def test_resnet32_has_the_published_number_of_parameters():
+    network = models.create("resnet32", 10)
+    assert sum(weight.numel() for weight in network.parameters()) == 464_154
+    convolutions = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert len(convolutions) == 31  # 32 with the classifier: the shortcuts (option A) have none
+
+
+# -- schedules: oracles' notes, sections 2.9 and 3 ------------------------------------
+
+
+def test_the_schedule_of_ldam_drw_is_the_published_one():
+    rates = recipes.get("ldam_drw").learning_rates(200)
+    assert len(rates) == 200
+    assert rates[:6] == pytest.approx([0.02, 0.04, 0.06, 0.08, 0.1, 0.1])
+    assert set(rates[5:160]) == {0.1}
+    assert rates[160] == pytest.approx(0.001)  # epoch 161
+    assert rates[179] == pytest.approx(0.001)
+    assert rates[180] == pytest.approx(0.00001)  # epoch 181
+    assert rates[199] == pytest.approx(0.00001)
+
+
+def test_the_schedule_of_gala_is_the_published_one():
+    rates = recipes.get("gala").learning_rates(200)
+    assert rates[:2] == pytest.approx([0.05, 0.1])
+    assert rates[2] == pytest.approx(0.099994, abs=5e-7)
+    assert rates[198] == pytest.approx(6e-6, abs=5e-7)
+    assert rates[199] == 0
+    assert rates[2:] == sorted(rates[2:], reverse=True)
+
+
+def test_the_schedule_of_gcl_is_the_published_one():
+    rates = recipes.get("gcl").learning_rates(200)
+    assert rates[:5] == pytest.approx([0.02, 0.04, 0.06, 0.08, 0.1])
+    assert [rates[159], rates[160], rates[180]] == pytest.approx([0.1, 0.01, 0.001])
+
+
+def test_a_shorter_run_scales_warm_up_and_milestones():
+    rates = recipes.get("ldam_drw").learning_rates(40)
+    assert rates[0] == pytest.approx(0.1)  # one epoch of warm-up ends at the full rate
+    assert [rates[31], rates[32], rates[36]] == pytest.approx([0.1, 0.001, 0.00001])
+
+
+@pytest.mark.parametrize("name", recipes.RECIPES)
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 200])
+def test_every_schedule_has_a_rate_for_every_epoch(name, count):
+    rates = recipes.get(name).learning_rates(count)
+    assert len(rates) == count
+    assert all(0 <= rate <= 0.1 for rate in rates)
+    assert rates[0] > 0
+
+
+# -- a step -----------------------------------------------------------------------------
+
+
+def plain_loop(config, steps):
+    """The first epoch's steps as anyone would write them: no banks, feeds or fused updates."""
+    recipe, train = config.resolved_recipe(), images().train(config)
+    info = data.info("digits")
+    model = models.create(config.model, 10, seed=config.seed, in_channels=1)
+    loss = losses.create(config.method, train.class_counts)
+    optimizer = torch.optim.SGD(
+        model.parameters(),
+        lr=recipe.learning_rates(config.epochs)[0],
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        nesterov=recipe.nesterov,
+        foreach=False,
+    )
+    plan = images().bank(config).plan(config.seed, 0)
+    pad, size = recipe.crop_padding, recipe.batch_size
+    padded = F.pad(train.images.float() / 255, (pad, pad, pad, pad))
+    for step in range(steps):
+        batch = []
+        for place in range(step * size, min((step + 1) * size, len(train))):
+            top, left = plan.top[place], plan.left[place]
+            image = padded[plan.order[place], :, top : top + 8, left : left + 8]
+            image = image.flip(2) if plan.flip[place] else image
+            batch.append((image - info.mean[0]) / info.std[0])
+        target = train.targets[plan.order[step * size : (step + 1) * size]]
+        optimizer.zero_grad()
+        loss(model(torch.stack(batch)), target).backward()
+        optimizer.step()
+    return model
+
+
+@pytest.mark.parametrize(
+    ("method", "overrides"),
+    [
+        ("softmax", {"weight_decay": 0.05}),  # large enough to be seen after three steps
+        ("softmax", {"crop_padding": 0, "weight_decay": 0.0, "momentum": 0.0}),
+        ("class_balanced", {"flip": True, "crop_padding": 2}),
+        ("logit_adjustment", {"nesterov": True, "batch_size": 64}),
+    ],
+)
+def test_the_engine_equals_a_plain_loop(method, overrides):
+    config = tiny(method, overrides=overrides)
+    ours = engine(config)
+    epochs(ours, 0, 1)
+    plain = plain_loop(config, ours.full_steps + 1)
+    for mine, theirs in zip(ours.weights.master, plain.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-4)
+    start = models.create(config.model, 10, seed=config.seed, in_channels=1)
+    assert (start.stem.weight - ours.model.stem.weight).abs().max() > 0.003
+
+
+def test_the_training_loss_is_the_mean_over_the_images():
+    config = tiny("softmax", overrides={"learning_rate": 1e-9})
+    ours = engine(config)
+    (numbers,) = epochs(ours, 0, 1)
+    model = plain_loop(config, 0)  # weights that do not move
+    plan, bank = images().bank(config).plan(0, 0), images().bank(config)
+    pixels = bank.windows(bank.window_rows(plan)).permute(0, 3, 1, 2)
+    target = images().train(config).targets[plan.order]
+    parts = zip(ours.normalise(pixels).split(128), target.split(128), strict=True)
+    total = sum(F.cross_entropy(model(x), y, reduction="sum").item() for x, y in parts)
+    assert numbers["train_loss"] == pytest.approx(total / len(target), rel=1e-5)
+
+
+@pytest.mark.parametrize("overrides", [{}, {"mixup_alpha": 1.0}])
+def test_bfloat16_stays_close_to_float32(overrides):
+    exact = epochs(engine(tiny(overrides=overrides)), 0, 2)
+    ours = engine(tiny(precision="bfloat16", overrides=overrides))
+    rounded = epochs(ours, 0, 2)
+    for one, other in zip(exact, rounded, strict=True):
+        assert other["train_loss"] == pytest.approx(one["train_loss"], rel=0.05)
+        assert other["train_loss"] != one["train_loss"]
+    assert {weight.dtype for weight in ours.weights.master} == {torch.float32}
+    assert ours.model.stem.weight.dtype == torch.bfloat16
+
+
+def test_mixup_with_itself_is_no_mixup(monkeypatch):
+    ours = engine(tiny(overrides={"mixup_alpha": 1.0}))
+    monkeypatch.setattr(ours.feed, "mixing", lambda rows: torch.ones(1))
+    (mixed,) = epochs(ours, 0, 1)
+    (plain,) = epochs(engine(tiny()), 0, 1)
+    assert mixed["train_loss"] == pytest.approx(plain["train_loss"], rel=1e-5)
+
+
+# -- the last batch -----------------------------------------------------------------------
+
+
+def sizes(ours):
+    """The batch sizes of an epoch, as the loss sees them."""
+    seen = []
+    ours.loss.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[1])))
+    epochs(ours, 0, 1)
+    return seen
+
+
+def test_a_short_last_batch_is_kept():
+    assert sizes(engine(tiny())) == [128, 128, 48]
+
+
+def test_a_short_last_batch_is_dropped_where_the_recipe_says_so():
+    ours = engine(tiny(overrides={"drop_last": True}))
+    assert sizes(ours) == [128, 128]
+    assert ours.images_per_epoch == 256
+
+
+def test_one_batch_may_hold_all_images():
+    assert sizes(engine(tiny(overrides={"batch_size": 304, "drop_last": True}))) == [304]
+
+
+# -- where numbers end: L8 --------------------------------------------------------------------
+
+
+def spoil(ours, step, value):
+    """Let the loss of one step (from 1) be ``value``; its logits stay finite."""
+    calls = [0]
+
+    def change(module, inputs, output):
+        calls[0] += 1
+        return output * value if calls[0] == step else output
+
+    ours.loss.register_forward_hook(change)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_stops_the_run_and_moves_no_weight(value):
+    ours = engine(tiny())
+    spoil(ours, 3, value)
+    ours.begin_epoch(0)
+    steps = ours.steps()
+    next(steps)
+    next(steps)
+    before = ours.state_dict()
+    assert list(steps) == [None]
+    assert same_tensors(before["weights"], ours.weights.master)
+    assert same_tensors(before["momentum"], ours.state_dict()["momentum"])
+    with pytest.raises(TrainingError, match="the loss is not finite at step 3; "):
+        ours.end_epoch().read()
+
+
+def test_the_first_of_several_bad_steps_is_named():
+    ours = engine(tiny(overrides={"batch_size": 64}))
+    spoil(ours, 2, float("nan"))
+    spoil(ours, 4, float("nan"))
+    with pytest.raises(TrainingError, match="not finite at step 2; "):
+        epochs(ours, 0, 1)
+    assert all(weight.isfinite().all() for weight in ours.weights.master)
+
+
+@pytest.mark.parametrize("method", losses.names())
+def test_logits_that_are_not_finite_stop_the_run_with_a_clean_state(method):
+    ours = engine(tiny(method))
+    ours.begin_epoch(0)
+    steps = ours.steps()
+    next(steps)
+    before = ours.loss.state_dict()
+    before = [tensor.clone() for tensor in tensors(dict(before))]
+    with torch.no_grad():
+        ours.model.classifier.weight[0] = float("nan")
+    with pytest.raises(TrainingError, match="step 2: logits: row 0 is not finite"):
+        next(steps)
+    assert same_tensors(before, dict(ours.loss.state_dict()))
+
+
+# -- evaluation ----------------------------------------------------------------------------------
+
+
+def test_the_accuracy_is_that_of_a_naive_loop():
+    ours = engine(tiny())
+    numbers = epochs(ours, 0, 2)[-1]
+    test, info = data.load("digits", "test"), data.info("digits")
+    right = 0
+    with torch.no_grad():
+        for image, target in zip(test.images, test.targets, strict=True):
+            x = (image[None].float() / 255 - info.mean[0]) / info.std[0]
+            right += int(ours.model(x).argmax()) == int(target)
+    assert numbers["top1"] == pytest.approx(100 * right / len(test))
+
+
+@pytest.mark.parametrize("method", losses.names())
+def test_an_evaluation_changes_nothing(method):
+    ours = engine(tiny(method))
+    epochs(ours, 0, 1)
+    before = ours.state_dict()
+    first = ours.end_epoch().read()
+    assert ours.end_epoch().read() == first
+    assert same_tensors(before, ours.state_dict())
+
+
+# -- state -----------------------------------------------------------------------------------------
+
+
+def test_a_state_is_a_copy():
+    ours = engine(tiny())
+    before = ours.state_dict()
+    copies = [tensor.clone() for tensor in tensors(before)]
+    epochs(ours, 0, 1)
+    assert same_tensors(copies, before)
+    assert not same_tensors(before, ours.state_dict())
+
+
+def test_runs_of_other_seeds_draw_other_numbers():
+    draws = []
+    for seed in (0, 1):
+        ours = engine(tiny("gcl", seed=seed))
+        epochs(ours, 0, 1)
+        draws.append(ours.loss.generator.initial_seed())
+    assert draws == [0, 1]
