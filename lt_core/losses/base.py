@@ -117,12 +117,17 @@ class LongTailLoss(nn.Module):
             raise ConfigError(f"target: expected class indices as int64, got {target.dtype}")
         if logits.dtype in (torch.float16, torch.bfloat16):
             logits = logits.float()
-        if logits.device.type == "cpu" and not torch.compiler.is_compiling() and target.numel():
+        if looks_at_values(logits) and target.numel():
             check_values(logits, target, self.num_classes)
         return logits
 
     def extra_repr(self) -> str:
         return f"classes={self.num_classes}, reduction={self.reduction!r}"
+
+
+def looks_at_values(logits: Tensor) -> bool:
+    """Whether labels and finiteness are checked in the loss: on a CPU, outside a compiler."""
+    return logits.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def check_values(logits: Tensor, target: Tensor, num_classes: int) -> None:
@@ -156,6 +161,8 @@ def finite_rows(logits: Tensor) -> Tensor:
     On a GPU nothing raises, so damage is kept out by value, without a host read.
     A row whose sum overflows counts as damaged.
     """
+    if looks_at_values(logits):  # what arrives here has been refused otherwise
+        return torch.ones(len(logits), dtype=torch.bool)
     total = logits.detach().sum(dim=1)
     return total - total == 0  # NaN for NaN and for infinity
 

@@ -89,7 +89,7 @@ def test_seesaws_factors_are_its_formula():
 @pytest.mark.parametrize(("name", "state"), [("seesaw", "seen"), ("gala", "theta")])
 def test_a_damaged_row_stays_out_of_the_state(name, state, damage, monkeypatch):
     """As on a GPU, where nothing raises."""
-    monkeypatch.setattr(base, "check_values", lambda *_: None)
+    monkeypatch.setattr(base, "looks_at_values", lambda _: False)
     loss, clean = losses.create(name, COUNTS), losses.create(name, COUNTS)
     logits, target = next(batches())
     clean(logits[1:], target[1:])
