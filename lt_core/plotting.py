@@ -97,7 +97,7 @@ def class_profile(ax: Axes, class_counts: Sequence[int]) -> None:
     ax.set_ylim(min(0.7, 0.7 * counts[-1]), counts[0] * 4)
     ranges, width = _group_ranges(counts), len(counts)
     middles = [(first + last) / 2 for _, first, last in ranges]
-    places = spread(middles, 0.3 * width, 0.02 * width, 0.95 * width)
+    places = spread(middles, 0.37 * width, 0, 0.97 * width)
     for (name, _, _), place in zip(ranges, places, strict=True):
         ax.text(place, counts[0] * 2.2, name, ha="center", va="center", fontsize=6)
     _borders(ax, counts)

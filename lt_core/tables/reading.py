@@ -81,7 +81,7 @@ def trade(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> str:
     ]
     return (
         f"At factor {factor:g}, the highest row other than {_name(reference.iloc[0])} is "
-        f"{_name(best)}. Against it, it has {', '.join(change)}."
+        f"{_name(best)}, with {', '.join(change)} compared with it."
     )
 
 
