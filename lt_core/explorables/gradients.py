@@ -1,0 +1,104 @@
+"""The second explorable: softmax's pull and push, class by class, over training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from lt_core.errors import ConfigError
+from lt_core.explorables.figure import Explorable, colors, png, rounded
+from lt_core.gradients import GradientTracker
+from lt_core.plotting import plain, rank_colors
+
+
+def gradients(
+    snapshots: Sequence[GradientTracker | np.ndarray],
+    labels: Sequence[str] | None = None,
+    class_names: Sequence[str] | None = None,
+    title: str | None = None,
+    start: int | None = None,
+) -> Explorable:
+    """Step through moments and classes: pull against push, and who pushes whom.
+
+    snapshots: what a :class:`~lt_core.gradients.GradientTracker` saw, a moment each, either
+    trackers or their ``negative`` ``(C, C)`` (row: class of the sample, column: logit,
+    diagonal 0), classes in order of rank, head first. The pull needs no array of its own: a
+    class pulls its logit up by exactly what it pushes the others down. Sums of one epoch
+    and running sums are both fine; ``title`` should say which.
+
+    labels: the name of each moment, ``"epoch 1"`` and so on by default; class_names:
+    ``"class 0"`` and so on; start: the moment shown first, and in the fallback picture, the
+    last by default.
+
+    Raises :class:`~lt_core.errors.ConfigError` for snapshots of unequal or wrong shape,
+    negative or non-finite sums, and names that do not match in number.
+    """
+    pushes = _pushes(snapshots)
+    moments, num_classes, _ = pushes.shape
+    labels = _names("labels", labels, [f"epoch {t + 1}" for t in range(moments)])
+    class_names = _names("class_names", class_names, [f"class {k}" for k in range(num_classes)])
+    start = moments - 1 if start is None else start
+    if start not in range(moments):
+        raise ConfigError(f"start: expected a moment from 0 to {moments - 1}, got {start!r}")
+    pull, push = pushes.sum(axis=2), pushes.sum(axis=1)
+    data = {
+        "label": "Pull and push on each class's logit, and the pushes of a chosen class",
+        "colors": colors(num_classes),
+        "labels": labels,
+        "names": class_names,
+        "start": start,
+        "negative": rounded(pushes, 3),
+    }
+    ratio = pull[start] / np.maximum(push[start], np.finfo(float).tiny)
+    alt = (
+        f"Pull and push on the logit of each of {num_classes} classes at {labels[start]}, on a "
+        f"log axis. Pull over push is {ratio[0]:.2g} for {class_names[0]} and "
+        f"{ratio[-1]:.2g} for {class_names[-1]}."
+    )
+    title = title or "Who pulls a logit up, who pushes it down"
+    picture = _picture(pull[start], push[start], labels[start])
+    return Explorable("gradients", title, data, picture, alt, ["gradients.js"])
+
+
+def _pushes(snapshots: Sequence[GradientTracker | np.ndarray]) -> np.ndarray:
+    """The ``negative`` of each snapshot, ``(T, C, C)``, checked."""
+    arrays = []
+    for snapshot in snapshots:
+        if isinstance(snapshot, GradientTracker):
+            snapshot = snapshot.negative.cpu()
+        arrays.append(np.array(snapshot, dtype=np.float64))
+    shapes = {array.shape for array in arrays}
+    shape = next(iter(shapes), ())
+    if len(shapes) != 1 or len(shape) != 2 or shape[0] != shape[1] or shape[0] < 2:
+        raise ConfigError(
+            "snapshots: expected at least one tracker or (C, C) array, all of one shape, got "
+            f"shapes {sorted(shapes)}"
+        )
+    pushes = np.stack(arrays)
+    if not (np.isfinite(pushes).all() and (pushes >= 0).all()):
+        raise ConfigError("snapshots: expected finite sums of at least 0")
+    if pushes.diagonal(axis1=1, axis2=2).any():
+        raise ConfigError("snapshots: expected a diagonal of 0, as in GradientTracker.negative")
+    return pushes
+
+
+def _names(argument: str, given: Sequence[str] | None, default: list[str]) -> list[str]:
+    names = default if given is None else [str(name) for name in given]
+    if len(names) != len(default):
+        raise ConfigError(f"{argument}: expected {len(default)} names, got {len(names)}")
+    return names
+
+
+def _picture(pull: np.ndarray, push: np.ndarray, label: str) -> bytes:
+    figure, ax = plt.subplots(figsize=(6, 2.6), layout="constrained")
+    rank, shades = np.arange(len(pull)), rank_colors(len(pull))
+    ax.vlines(rank, np.minimum(pull, push), np.maximum(pull, push), color=shades, linewidth=1)
+    ax.scatter(rank, pull, marker="^", color=shades, label="pull of its own samples")
+    ax.scatter(
+        rank, push, marker="v", facecolor="white", edgecolor=shades, label="push of all others"
+    )
+    ax.set(yscale="log", xlabel="class rank", ylabel="sum of |gradient|", title=plain(label))
+    ax.legend(frameon=False, fontsize=8)
+    return png(figure)
