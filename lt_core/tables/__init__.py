@@ -10,7 +10,7 @@ what the finished runs of one row, data set, factor and recipe have come to.
 >>> print(tables.render(tables.cells(lt_core.runs.load("runs"), "table1")))  # doctest: +SKIP
 """
 
-from lt_core.tables.cells import cells, class_accuracy
+from lt_core.tables.cells import by_class, cells
 from lt_core.tables.plans import TABLES, Row, Table, find_row, get, names, plan, published, rows
 from lt_core.tables.reading import (
     command,
@@ -29,8 +29,8 @@ __all__ = [
     "TABLES",
     "Row",
     "Table",
+    "by_class",
     "cells",
-    "class_accuracy",
     "command",
     "coverage",
     "differences",

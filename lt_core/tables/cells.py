@@ -114,20 +114,21 @@ def cells(
     return pd.DataFrame([cell for _, cell in found], columns=COLUMNS)
 
 
-def class_accuracy(
+def by_class(
     cells: pd.DataFrame, factor: float, store: str | os.PathLike | runs.Store
-) -> dict[str, np.ndarray]:
-    """By method at ``factor``: test accuracy ``(seeds, C)`` of each class, as fractions.
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Training images ``(C,)``, and by method the test accuracy ``(seeds, C)`` as fractions.
 
-    ``cells`` of one protocol; methods without a finished run are left out.
+    ``cells`` of one protocol, at ``factor``; methods without a finished run are left out.
     """
-    found = {}
+    counts, found = np.array([], dtype=int), {}
     for _, cell in cells[cells["imbalance_factor"] == factor].iterrows():
         name = f"class_accuracy{'_rebalanced' if cell['method'].endswith(REBALANCED) else ''}"
-        if cell["keys"]:
-            opened = [runs.open(store, key) for key in cell["keys"]]
+        opened = [runs.open(store, key) for key in cell["keys"]]
+        if opened:
+            counts = opened[0].arrays["class_counts"]
             found[cell["method"]] = np.stack([run.arrays[name] for run in opened])
-    return found
+    return counts, found
 
 
 def _cleaned(records: pd.DataFrame) -> pd.DataFrame:

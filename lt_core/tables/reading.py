@@ -60,7 +60,9 @@ def significance(differences: pd.DataFrame, baseline: str = "softmax") -> str:
     if differences.empty or differences["p_holm"].isna().all():
         return f"There is nothing to test by: differences from `{baseline}` need several seeds."
     found = differences[differences["p_holm"] < ALPHA]
-    listed = ", ".join(f"`{name}` ({row['difference']:+.1f})" for name, row in found.iterrows())
+    listed = ", ".join(
+        f"{_code(name)} ({row['difference']:+.1f})" for name, row in found.iterrows()
+    )
     return (
         f"{len(found)} of {len(differences)} rows differ from `{baseline}` by more than noise "
         f"explains (Holm-adjusted p < {ALPHA}){': ' if listed else ''}{listed}."
@@ -136,11 +138,15 @@ def _run(cells: pd.DataFrame, factor: float) -> pd.DataFrame:
 
 
 def _name(cell: pd.Series) -> str:
-    return f"`{str(cell['method']).replace('`', '')}`"
+    return _code(cell["method"])
+
+
+def _code(text: object) -> str:
+    return f"`{str(text).replace('`', '')}`"
 
 
 def _listed(values: pd.Series) -> str:
-    return ", ".join(f"`{str(value).replace('`', '')}`" for value in pd.unique(values.dropna()))
+    return ", ".join(_code(value) for value in pd.unique(values.dropna()))
 
 
 def _number(value: object) -> str:

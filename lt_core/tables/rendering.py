@@ -49,7 +49,7 @@ def render_groups(cells: pd.DataFrame) -> Rendered:
             for group in GROUPS:
                 if part[group].notna().any():
                     frame[f"{group}, %"] = part[group].map(_number)
-            blocks.append((f"{_caption(block)}; imbalance factor {factor:g}", frame))
+            blocks.append((f"{_what(block)}, imbalance factor {factor:g}{_mark(block)}", frame))
     return Rendered(tuple(blocks))
 
 
@@ -92,20 +92,26 @@ def _across(block: pd.DataFrame) -> pd.DataFrame:
 
 def _caption(block: pd.DataFrame) -> str:
     first = block.iloc[0]
-    parts = [
-        f"{first['dataset']}, {first['model']}",
-        f"recipe {first['recipe']}, {first['epochs']:g} epochs, {first['precision']}",
-        "top-1 accuracy in percent at the last epoch, mean ± standard deviation over n seeds",
-    ]
+    recipe = f"recipe {first['recipe']}, {first['epochs']:g} epochs, {first['precision']}"
     if first["overrides"]:
-        parts[1] += f", changed: {first['overrides']}"
-    if first["subset_seed"]:
-        parts[0] += f", subset {first['subset_seed']:g}"
+        recipe += f", changed: {first['overrides']}"
+    meaning = "top-1 accuracy in percent at the last epoch, mean ± standard deviation of n seeds"
+    return f"{_what(block)}; {recipe}; {meaning}{_mark(block)}"
+
+
+def _what(block: pd.DataFrame) -> str:
+    first = block.iloc[0]
+    subset = f", subset {first['subset_seed']:g}" if first["subset_seed"] else ""
+    return f"{first['dataset']}{subset}, {first['model']}"
+
+
+def _mark(block: pd.DataFrame) -> str:
+    """What keeps a block from being read beside the paper."""
     if not block["full"].all():
-        parts.append("REDUCED: a shortened or changed recipe, not to be read beside the paper")
-    elif block["paper"].isna().all():
-        parts.append("not the paper's experiment, so none of its values stands beside it")
-    return "; ".join(parts)
+        return "; REDUCED: a shortened or changed recipe, not to be read beside the paper"
+    if block["paper"].isna().all():
+        return "; not the paper's experiment, so none of its values stands beside it"
+    return ""
 
 
 def _number(value: float) -> str:

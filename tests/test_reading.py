@@ -1,0 +1,95 @@
+"""Sentences about a table say what its numbers say, whatever they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lt_core import tables
+from tests.test_tables import records
+
+METHODS = ["softmax", "focal", "ghm", "gala"]
+ACCURACY = {"softmax": 60.0, "focal": 60.0, "ghm": 40.0, "gala": 75.0}
+
+
+def shown(seeds: int = 3, accuracy=ACCURACY, finished: int | None = None) -> pd.DataFrame:
+    plan = tables.plan("table1", "digits", [100], METHODS, seeds=seeds)
+    noise = np.random.default_rng(0).normal(0, 0.5, len(plan))
+    numbers = {c.key: accuracy[c.method] + e for c, e in zip(plan, noise, strict=True)}
+    frame = records(plan[:finished], lambda config: numbers[config.key])
+    return tables.cells(frame, "table1", plan)
+
+
+def test_ranking_names_top_bottom_and_the_scatter():
+    text = tables.ranking(shown(), 100)
+    assert "`gala+rebalance` stands highest with 76." in text
+    assert "`ghm` lowest with 40" in text or "`ghm` lowest with 39" in text
+    assert "`softmax` has" in text
+    assert "8 degrees of freedom" in text  # four methods of three runs, re-balanced not again
+
+
+def test_ranking_of_single_runs_and_of_nothing():
+    assert "nothing says how far a run scatters" in tables.ranking(shown(seeds=1), 100)
+    assert "too few" in tables.ranking(shown(finished=0), 100)
+    assert "too few" in tables.ranking(shown(), 10)
+
+
+def test_significance_lists_what_noise_does_not_explain():
+    differences = tables.differences(shown(), 100)
+    text = tables.significance(differences)
+    assert text.startswith("3 of 4 rows differ")
+    assert "`ghm` (-20." in text or "`ghm` (-19." in text
+    assert "`focal`" not in text
+    same = tables.differences(shown(accuracy=dict.fromkeys(METHODS, 60.0)), 100)
+    assert "`focal`" not in tables.significance(same)
+
+
+@pytest.mark.parametrize("frame", [{"seeds": 1}, {"finished": 0}])
+def test_no_significance_without_repetition(frame):
+    assert "nothing to test by" in tables.significance(tables.differences(shown(**frame), 100))
+
+
+def test_trade_is_against_the_baseline_in_each_group_that_exists():
+    text = tables.trade(shown(), 100)
+    assert "`gala+rebalance`, with -10.0 points on *many*, +19.0 points on *few*" in text
+    assert "medium" not in text
+    assert "once" in tables.trade(shown(finished=0), 100)
+
+
+def test_flattery_by_hand():
+    assert "0.5 points on average and 0.5 at most" in tables.flattery(shown())
+    assert "not known" in tables.flattery(shown(finished=0))
+
+
+def test_coverage_without_anything_of_the_paper():
+    assert tables.coverage(shown()).startswith("None of these cells")
+
+
+def test_command_repeats_the_request():
+    request = {"dataset": "cifar10", "imbalance_factors": [100, 12.5], "methods": None, "seeds": 3}
+    assert tables.command("table1", request) == (
+        "lt-core reproduce table1 --dataset cifar10 --imbalance-factor 100,12.5 --seeds 3"
+    )
+
+
+def test_provenance_names_hardware_and_versions():
+    plan = tables.plan("table1", "digits", [100], METHODS, seeds=2)
+    frame = records(plan).assign(
+        seconds=450.0, hardware="one GPU", torch="2.15", lt_core="0.1", commit="abc"
+    )
+    text = tables.provenance(tables.cells(frame, "table1", plan), frame)
+    assert text == (
+        "8 runs, seeds 0, 1, 1.0 hours of training in all on `one GPU`; "
+        "lt_core `0.1`, commit `abc`, torch `2.15`."
+    )
+    empty = tables.cells(pd.DataFrame(), "table1", plan)
+    assert tables.provenance(empty, pd.DataFrame()) == "No run has finished yet."
+
+
+def test_names_stay_code_whatever_they_contain():
+    frame = shown()
+    frame["method"] = frame["method"].replace("gala+rebalance", "a` <img src=x> `b")
+    assert "`a <img src=x> b`" in tables.ranking(frame, 100)
+    differences = tables.differences(frame, 100)
+    assert "`a <img src=x> b`" in tables.significance(differences)
