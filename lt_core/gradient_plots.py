@@ -79,7 +79,7 @@ def pushes(panels: Mapping[str, np.ndarray]) -> Figure:
         ax.spines[:].set_visible(False)
     axes[0, 0].set_ylabel("samples of class")
     bar = figure.colorbar(image, ax=axes, shrink=0.8, extend="both", label="share of all push")
-    bar.ax.yaxis.set_major_formatter("{x:.2%}")
+    bar.ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
     return figure
 
 
