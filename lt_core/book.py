@@ -61,14 +61,28 @@ def build(
     contents.
     """
     root = Path(root).resolve()
-    out, store = root / out, root / store
-    work = root / "_run" if work is None else Path(work).resolve()
+    work = root / (work or "_run")
+    pages = execute(root, quick=quick, jobs=jobs, store=store, work=work)
+    _assemble(root, work / "source", pages)
+    return _render(work, root / out / "html")
+
+
+def execute(
+    root: str | os.PathLike = ".",
+    *,
+    quick: bool = False,
+    jobs: int = 2,
+    store: str | os.PathLike = "runs",
+    work: str | os.PathLike | None = None,
+) -> list[Page]:
+    """The first half of :func:`build`: all notebooks, those that changed executed anew."""
+    root = Path(root).resolve()
+    store, work = root / store, root / (work or "_run")
     if jobs < 1:
         raise errors.ConfigError(f"jobs must be >= 1, got {jobs}")
     pages = [_page(root, name, work, store, quick) for name in _notebook_names(root)]
-    _execute([page for page in pages if not _is_fresh(page, store)], store, jobs)
-    _assemble(root, work / "source", pages)
-    return _render(work, out / "html")
+    _execute_side_by_side([page for page in pages if not _is_fresh(page, store)], jobs)
+    return pages
 
 
 def save_figure(executed: str | os.PathLike, name: str, target: str | os.PathLike) -> None:
@@ -161,7 +175,7 @@ def _is_fresh(page: Page, store: Path) -> bool:
     )
 
 
-def _execute(pages: list[Page], store: Path, jobs: int) -> None:
+def _execute_side_by_side(pages: list[Page], jobs: int) -> None:
     """Execute the notebooks, ``jobs`` at a time; the first failure stops the others."""
     if not pages:
         return
@@ -169,7 +183,7 @@ def _execute(pages: list[Page], store: Path, jobs: int) -> None:
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
     stop = threading.Event()
 
-    def execute(page: Page) -> None:
+    def one(page: Page) -> None:
         print(f"executing {page.source.name}", flush=True)
         page.executed.parent.mkdir(parents=True, exist_ok=True)
         done = notebooks.run(
@@ -183,10 +197,10 @@ def _execute(pages: list[Page], store: Path, jobs: int) -> None:
 
     with ThreadPoolExecutor(jobs) as pool:
         try:
-            running = [pool.submit(execute, page) for page in pages]
+            running = [pool.submit(one, page) for page in pages]
             finished, _ = wait(running, return_when=FIRST_EXCEPTION)
-            for one in finished:
-                one.result()
+            for done in finished:
+                done.result()
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)

@@ -1,0 +1,216 @@
+"""The built book, opened page by page in a browser that must not reach the network."""
+
+import os
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urldefrag
+
+import ci_book
+import numpy as np
+import pytest
+from PIL import Image
+
+pytestmark = pytest.mark.slow
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = (
+    "--no-sandbox",  # CI is root
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+TOC = re.findall(r"(?:root|file): (\S+)", (ci_book.ROOT / "_toc.yml").read_text())
+every_page = pytest.mark.parametrize("name", TOC)
+
+
+@pytest.fixture(scope="module")
+def html():
+    return ci_book.built()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    ci_book.need("playwright")
+    if not CHROMIUM.exists() and "LT_CI" not in os.environ:
+        pytest.skip(f"no browser at {CHROMIUM}: apt install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield chromium
+        chromium.close()
+
+
+class Opened:
+    """A page in the browser, and what it asked for and complained about."""
+
+    def __init__(self, browser, address, **context):
+        self.requests, self.complaints = [], []
+        self.context = browser.new_context(**context)
+        self.page = self.context.new_page()
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("console", self._said)
+        self.page.goto(address, wait_until="load")
+        self.page.wait_for_function("!window.MathJax || MathJax.startup?.promise !== undefined")
+        self.page.evaluate("window.MathJax?.startup?.promise")
+
+    def _said(self, message):
+        if message.type in ("error", "warning"):
+            self.complaints.append(message.text)
+
+    @property
+    def external(self):
+        return [url for url in self.requests if not url.startswith(("file:", "data:", "blob:"))]
+
+
+@pytest.fixture
+def opened(browser, html):
+    pages = []
+
+    def open_page(name, **context):
+        pages.append(Opened(browser, (html / f"{name}.html").as_uri(), **context))
+        return pages[-1]
+
+    yield open_page
+    for page in pages:
+        page.context.close()
+
+
+@every_page
+def test_a_page_asks_the_network_for_nothing_and_complains_of_nothing(opened, name):
+    shown = opened(name)
+    assert shown.external == []
+    assert shown.complaints == []
+    assert shown.page.locator("article h1").first.inner_text().strip()
+
+
+@every_page
+def test_formulas_are_rendered(opened, name):
+    page = opened(name).page
+    formulas = page.locator("article .math").count()
+    assert page.locator("article mjx-container").count() >= formulas
+    assert page.locator("mjx-merror, [data-mjx-error]").count() == 0
+    assert "\\frac" not in page.locator("article").inner_text()
+    if name.endswith(("notation", "softmax_gradient")):
+        assert formulas > 5
+
+
+@every_page
+def test_pictures_are_there_and_described(opened, name):
+    page = opened(name).page
+    pictures = page.eval_on_selector_all(
+        "article img", "all => all.map(i => [i.src, i.naturalWidth, i.alt, i.complete])"
+    )
+    for source, width, description, _ in pictures:
+        assert width > 100, source
+        assert len(description) > 20, source
+    if name.startswith("notebooks/") or name.endswith("index"):
+        assert pictures
+
+
+@every_page
+def test_a_narrow_screen_scrolls_tables_and_not_the_page(opened, name):
+    page = opened(name, viewport={"width": 400, "height": 800}).page
+    widths = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+    assert widths[0] <= widths[1]
+
+
+def test_the_dark_theme_is_dark_and_legible(opened):
+    page = opened("book/index", color_scheme="dark").page
+    background, text = page.evaluate(
+        "['backgroundColor', 'color'].map(k => getComputedStyle(document.body)[k])"
+    )
+    brightness = [sum(map(int, re.findall(r"\d+", c)[:3])) / 3 for c in (background, text)]
+    assert brightness[0] < 60
+    assert brightness[1] > 180
+
+
+def test_search_works_from_a_file(opened):
+    shown = opened("search")
+    shown.page.goto(shown.page.url + "?q=seesaw")
+    shown.page.wait_for_selector("#search-results li a")
+    assert shown.external == []
+
+
+def test_figures_hold_a_picture(html):
+    figures = [p for p in (html / "_images").rglob("*.png")]
+    assert len(figures) >= 5
+    for path in figures:
+        pixels = np.asarray(Image.open(path).convert("L"))
+        assert pixels.std() > 5, f"{path.name} is blank"
+
+
+class Links(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.targets, self.anchors = [], {""}
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        named = dict(attributes)
+        self.anchors |= {named[key] for key in ("id", "name") if named.get(key)}
+        self.targets += [named[key] for key in ("href", "src") if named.get(key)]
+
+
+def test_no_link_or_anchor_is_broken(html):
+    pages = {path: Links(path.read_text("utf-8")) for path in html.rglob("*.html")}
+    broken = []
+    for path, links in pages.items():
+        for target in links.targets:
+            if re.match(r"(https?|mailto|data|javascript):", target):
+                continue
+            address, anchor = urldefrag(target)
+            address = unquote(address.partition("?")[0])
+            there = (path.parent / address).resolve() if address else path
+            known = pages[there].anchors if there in pages else {"", anchor}
+            if not there.exists() or unquote(anchor) not in known:
+                broken.append(f"{path.relative_to(html)} -> {target}")
+    assert broken == []
+
+
+SECRETS = re.compile(
+    r"ghp_\w{20,}|github_pat_\w{20,}|AKIA[0-9A-Z]{16}|sk-[A-Za-z0-9]{20,}|hf_[A-Za-z]{20,}"
+    r"|BEGIN (RSA |OPENSSH )?PRIVATE KEY"
+)
+PLACES = re.compile(r"(?<![\w.:/])/(home|root|Users|tmp|work|var/folders)/[\w.-]+")
+
+
+def test_nothing_of_this_machine_is_in_the_pages(html):
+    found = []
+    for path in html.rglob("*"):
+        if (
+            path.suffix in (".html", ".ipynb", ".md", ".txt", ".json")
+            or path.name == "searchindex.js"
+        ):
+            text = path.read_text("utf-8")
+            hits = [match[0] for match in (*SECRETS.finditer(text), *PLACES.finditer(text))]
+            hits += [str(ci_book.ROOT)] * (str(ci_book.ROOT) in text)
+            found += [f"{path.relative_to(html)}: {hit}" for hit in hits]
+    assert found == []
+
+
+def test_every_page_of_the_contents_is_there(html):
+    assert [name for name in TOC if not (html / f"{name}.html").exists()] == []
+    assert (html / "index.html").exists()
+    assert sum(p.stat().st_size for p in html.rglob("*") if p.is_file()) < 40e6
+
+
+@pytest.mark.parametrize("name", [name for name in TOC if name.startswith("notebooks/")])
+def test_colab_opens_the_notebook_of_the_page(html, name):
+    links = Links((html / f"{name}.html").read_text("utf-8")).targets
+    slug, branch = ci_book.REPOSITORY.partition("github.com")[2], "main"
+    wanted = f"https://colab.research.google.com/github{slug}/blob/{branch}/{name}.ipynb"
+    assert wanted in links
+
+
+def test_the_address_of_the_repository_stands_in_one_place():
+    """And in the notebooks' first cells, which Colab opens without the rest of the book."""
+    written = [
+        path.relative_to(ci_book.ROOT).as_posix()
+        for pattern in ("*.*", "book/**/*.*", "lt_core/**/*.py", ".ci/*", "tests/**/*.py")
+        for path in ci_book.ROOT.glob(pattern)
+        if path.is_file() and ci_book.REPOSITORY.encode() in path.read_bytes()
+    ]
+    assert written == ["_config.yml"]

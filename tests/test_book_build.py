@@ -1,0 +1,135 @@
+"""Building the book: what is executed again, and that nothing broken passes."""
+
+import shutil
+
+import ci_book
+import pytest
+
+from lt_core import book, errors, notebooks
+
+nbformat = pytest.importorskip("nbformat", reason="needs the notebooks extra")
+pytest.importorskip("jupyter_book", reason="needs the book extra")
+
+TOC = "format: jb-book\nroot: book/index\nchapters:\n  - file: notebooks/one\n"
+DRAWING = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()"
+NAMED = {"figure": {"name": "a-line", "caption": "A line."}, "image": {"alt": "It rises."}}
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """A checkout in small: one page, one notebook."""
+    monkeypatch.setattr(notebooks, "code_sha256", lambda: "one version of the code")
+    shutil.copy(ci_book.ROOT / "_config.yml", tmp_path)
+    (tmp_path / "_toc.yml").write_text(TOC)
+    for folder in ("_ext", "_assets"):
+        shutil.copytree(ci_book.ROOT / "book" / folder, tmp_path / "book" / folder)
+    shutil.copy(ci_book.ROOT / "book/references.bib", tmp_path / "book")
+    (tmp_path / "book/index.md").write_text("# Home\n\nSee {doc}`/notebooks/one` and $x^2$.\n")
+    (tmp_path / "notebooks").mkdir()
+    write_notebook(tmp_path, "print('first')")
+    return tmp_path
+
+
+def write_notebook(root, *code, name="one"):
+    new = nbformat.v4.new_code_cell
+    parameters = new('quick = False\nstore = "../runs"')
+    parameters.metadata["tags"] = ["parameters"]
+    drawn = new(DRAWING)
+    drawn.metadata["mystnb"] = NAMED
+    title = nbformat.v4.new_markdown_cell("# One")
+    made = nbformat.v4.new_notebook(cells=[title, parameters, *map(new, code), drawn])
+    made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    nbformat.write(made, root / f"notebooks/{name}.ipynb")
+
+
+def executions(root, capsys):
+    capsys.readouterr()
+    pages = book.execute(root, quick=True)
+    return [notebooks.finished(page.executed) for page in pages], capsys.readouterr().out
+
+
+def test_a_notebook_is_executed_again_only_if_something_changed(root, capsys):
+    (status,), out = executions(root, capsys)
+    assert "executed one.ipynb" in out
+    assert status["given"] == {"quick": True, "store": "../runs"}
+    assert executions(root, capsys)[1] == ""
+
+    write_notebook(root, "print('second')")  # the source
+    assert "executed" in executions(root, capsys)[1]
+    (root / "runs/some-run").mkdir(parents=True)
+    (root / "runs/some-run/result.json").write_text("{}")  # the results
+    assert "executed" in executions(root, capsys)[1]
+    assert executions(root, capsys)[1] == ""
+
+
+def test_new_code_or_a_damaged_copy_means_another_execution(root, capsys, monkeypatch):
+    executions(root, capsys)
+    copy = root / "_run/notebooks/one.ipynb"
+    copy.write_text(copy.read_text() + " ")
+    assert "executed" in executions(root, capsys)[1]
+    monkeypatch.setattr(notebooks, "code_sha256", lambda: "another version")
+    assert "executed" in executions(root, capsys)[1]
+
+
+def test_what_reproduce_executed_is_what_the_book_shows(root, capsys):
+    given = {"store": str(root / "runs")}
+    notebooks.run(root / "notebooks/one.ipynb", root / "runs/one.ipynb", given)
+    (status,), out = executions(root, capsys)
+    assert out == ""
+    assert status["parameters"]["quick"] is False
+    # and when it is out of date, it is executed again with the same parameters
+    write_notebook(root, "print('second')")
+    (status,), out = executions(root, capsys)
+    assert "executed" in out
+    assert status["given"] == given
+
+
+def test_pages_show_the_execution_and_not_this_machine(root):
+    write_notebook(root, "print('quick is', quick)")
+    notebooks.run(
+        root / "notebooks/one.ipynb",
+        root / "runs/one.ipynb",
+        {"store": str(root / "runs"), "quick": True},
+    )
+    index = book.build(root)
+    assert index == root / "_build/html/index.html"
+    page = (root / "_build/html/notebooks/one.html").read_text()
+    assert "quick is True" in page
+    assert "Values given for this page" in page
+    assert str(root) not in page
+    book.save_figure(root / "runs/one.ipynb", "a-line", root / "line.png")
+    assert (root / "line.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(errors.ConfigError, match="did you mean 'a-line'"):
+        book.save_figure(root / "runs/one.ipynb", "a-lines", root / "line.png")
+
+
+def test_a_failing_notebook_means_no_book(root):
+    write_notebook(root, "1 / 0")
+    with pytest.raises(notebooks.NotebookError, match=r"one\.ipynb: ZeroDivisionError in cell 3"):
+        book.build(root)
+    assert not (root / "_build").exists()
+
+
+def test_a_page_with_a_warning_means_no_book_however_often_it_is_built(root):
+    (root / "book/index.md").write_text("# Home\n\nSee {doc}`nowhere` and {cite}`nobody`.\n")
+    (root / "_build/html").mkdir(parents=True)
+    (root / "_build/html/old").write_text("the last good book")
+    for _ in range(2):
+        with pytest.raises(book.BookError, match=r"book/index\.md:3.*nowhere") as caught:
+            book.build(root)
+        assert "nobody" in str(caught.value)
+    assert (root / "_build/html/old").exists()
+
+
+def test_a_broken_table_of_contents_is_named(root):
+    (root / "_toc.yml").write_text(TOC + "  - file: notebooks/two\n")
+    with pytest.raises(errors.ConfigError, match=r"_toc\.yml lists notebooks/two"):
+        book.build(root)
+    (root / "_toc.yml").write_text("a: [")
+    with pytest.raises(errors.ConfigError, match=r"^_toc\.yml: "):
+        book.build(root)
+    (root / "_toc.yml").unlink()
+    with pytest.raises(errors.ConfigError, match=r"no _toc\.yml"):
+        book.build(root)
+    with pytest.raises(errors.ConfigError, match="jobs must be >= 1"):
+        book.build(ci_book.ROOT, jobs=0)

@@ -1,0 +1,112 @@
+"""Every notebook: its structure, and that it runs from top to bottom at CI size."""
+
+import json
+import re
+import statistics
+
+import ci_book
+import pytest
+import yaml
+
+nbformat = pytest.importorskip("nbformat", reason="needs the notebooks extra")
+
+from lt_core import notebooks  # noqa: E402
+
+each = pytest.mark.parametrize("path", ci_book.NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def cells(path, kind=None):
+    all_cells = nbformat.read(path, as_version=4).cells
+    return [cell for cell in all_cells if kind in (None, cell.cell_type)]
+
+
+def tags(cell):
+    return cell.metadata.get("tags", [])
+
+
+def test_there_are_notebooks_and_all_are_in_the_book():
+    assert len(ci_book.NOTEBOOKS) >= 2
+    toc = (ci_book.ROOT / "_toc.yml").read_text()
+    listed = re.findall(r"file: (notebooks/\S+)", toc)
+    assert sorted(listed) == sorted(f"notebooks/{path.stem}" for path in ci_book.NOTEBOOKS)
+    assert yaml.safe_load(toc)["root"] == "book/index"
+
+
+@each
+def test_it_is_valid_and_carries_no_output(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    for cell in cells(path, "code"):
+        assert cell.outputs == []
+        assert cell.execution_count is None
+    assert notebook.metadata.kernelspec.name == "python3"
+
+
+@each
+def test_it_opens_with_a_title_and_a_question(path):
+    first = cells(path)[0]
+    assert first.cell_type == "markdown"
+    assert first.source.startswith("# ")
+    assert "?" in first.source
+
+
+@each
+def test_it_has_one_parameters_cell_of_literals_each_explained(path):
+    (cell,) = (c for c in cells(path, "code") if "parameters" in tags(c))
+    assert "quick" in notebooks.parameters_of(path)
+    assert [line for line in cell.source.splitlines() if "=" in line and "#" not in line] == []
+
+
+@each
+def test_its_last_code_cell_records_the_results(path):
+    tagged = [i for i, c in enumerate(cells(path, "code")) if "results" in tags(c)]
+    assert tagged == [len(cells(path, "code")) - 1]
+
+
+@each
+def test_its_cells_are_short(path):
+    lengths = [len(cell.source.splitlines()) for cell in cells(path, "code")]
+    assert max(lengths) <= 30
+    assert statistics.median(lengths) < 10
+    assert len(cells(path)) <= (20 if path.stem.startswith("reproduce_") else 45)
+
+
+@each
+def test_its_figures_say_what_they_show(path):
+    for cell in cells(path, "code"):
+        if re.search(r"plt\.show\(\)|animation|explorable", cell.source):
+            style = cell.metadata.get("mystnb", {})
+            assert style.get("figure", {}).get("caption"), cell.source
+            assert style.get("image", {}).get("alt") or "image" not in style, cell.source
+
+
+@each
+def test_colab_would_install_from_the_address_in_the_configuration(path):
+    text = "\n".join(cell.source for cell in cells(path))
+    addresses = set(re.findall(r"git\+(https://github\.com/[\w.-]+/[\w.-]+)", text))
+    assert addresses <= {ci_book.REPOSITORY}
+    assert not re.search(r"^\s*[%!]pip install[^\n]*==", text, re.MULTILINE), "no exact pins"
+
+
+@each
+@pytest.mark.slow
+def test_it_runs_from_top_to_bottom(path):
+    output = ci_book.executed()[path]
+    status = notebooks.finished(output)
+    assert status is not None
+    assert status["parameters"]["quick"] is True
+    shown = [o for cell in cells(output, "code") for o in cell.outputs]
+    assert [o for o in shown if o.output_type == "error"] == []
+    warned = [o.text for o in shown if o.get("name") == "stderr" and "Warning" in o.text]
+    assert warned == []
+
+
+@each
+@pytest.mark.slow
+def test_its_results_are_numbers(path):
+    """The last cell shows what the notebook found, as JSON or as a dictionary."""
+    last = cells(ci_book.executed()[path], "code")[-1]
+    shown = "".join(o.get("text", "") or o["data"]["text/plain"] for o in last.outputs)
+    assert len(re.findall(r"\d+\.\d+", shown)) >= 3
+    assert "nan" not in shown.lower()
+    json.dumps(shown)
