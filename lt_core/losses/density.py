@@ -27,19 +27,23 @@ class CategoryDensity(nn.Module):
 
     ``normalize="none"`` gives the raw weight 1 / D_m(g). Its mean inside a category is
     the length of the density's support, which says how spread the category is;
-    ``"category"`` divides by that mean, remembered like the density, so that a category's
-    total weight stays its number of samples.
+    ``"category"`` divides by that mean, so that a category's total weight stays its number
+    of samples. Where the mean has no closed form it is remembered like the density.
 
     Subclasses implement :meth:`located`, :meth:`count` and :meth:`raw_weights`.
     """
+
+    #: True where :meth:`mean_raw_weight` follows from the density itself.
+    closed_form_mean = False
 
     def __init__(self, num_classes: int, bins: int, memory: int, normalize: str):
         super().__init__()
         self.num_classes = num_classes
         self.bins, self.memory, self.normalize = bins, memory, normalize
-        #: samples remembered and the sum of their raw weights
+        #: samples remembered and, where needed, the sum of their raw weights
         self.register_buffer("mass", torch.zeros(num_classes, dtype=torch.float64))
-        self.register_buffer("raw_sum", torch.zeros(num_classes, dtype=torch.float64))
+        averages = normalize == "category" and not self.closed_form_mean
+        self.register_buffer("raw_sum", torch.zeros_like(self.mass) if averages else None)
 
     def located(self, gradient: Tensor) -> Tensor:
         """What the other two methods need to know of each gradient."""
@@ -52,6 +56,10 @@ class CategoryDensity(nn.Module):
     def raw_weights(self, place: Tensor, target: Tensor) -> Tensor:
         """1 / D_m(g) of each sample, ``(N,)``."""
         raise NotImplementedError(f"{type(self).__name__} must implement raw_weights")
+
+    def mean_raw_weight(self) -> Tensor:
+        """Mean raw weight of the samples remembered, ``(C,)``."""
+        return self.raw_sum / self.mass
 
     @torch.no_grad()
     def forward(self, gradient: Tensor, target: Tensor, counted: Tensor, update: bool) -> Tensor:
@@ -68,11 +76,11 @@ class CategoryDensity(nn.Module):
             self.count(place, target, counted, fading)
             self.mass.mul_(fading).add_(arrived)
         raw = self.raw_weights(place, target)
-        if update:
+        if update and self.raw_sum is not None:
             self.raw_sum.mul_(fading)
             add_by_class(self.raw_sum, target, raw * counted)
         if self.normalize == "category":
-            raw = raw * (self.mass / self.raw_sum)[target]
+            raw = raw / self.mean_raw_weight()[target]
         return raw if update else torch.where(self.mass[target] > 0, raw, 1.0)
 
     def bin_counts(self, bin_index: Tensor, target: Tensor, counted: Tensor) -> Tensor:
@@ -83,7 +91,13 @@ class CategoryDensity(nn.Module):
 
 
 class UniformDensity(CategoryDensity):
-    """K equal bins: D_m(g) = K · (share of the category's mass in the bin of g)."""
+    """K equal bins: D_m(g) = K · (share of the category's mass in the bin of g).
+
+    The mean raw weight is the share of bins that hold something; a bin faded to less than
+    one sample counts by what it holds.
+    """
+
+    closed_form_mean = True
 
     def __init__(self, num_classes: int, bins: int, memory: int, normalize: str):
         super().__init__(num_classes, bins, memory, normalize)
@@ -100,6 +114,9 @@ class UniformDensity(CategoryDensity):
         # A sample counted in training finds at least itself; evaluation may find less.
         own = self.bin_mass[target, place].clamp_min(1.0)
         return self.mass[target] / (self.bins * own)
+
+    def mean_raw_weight(self) -> Tensor:
+        return self.bin_mass.clamp_max(1.0).mean(dim=1)
 
     def edges(self) -> Tensor:
         """Bin edges of each category in g, ``(C, K + 1)``."""
