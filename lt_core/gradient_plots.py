@@ -76,6 +76,7 @@ def pushes(panels: Mapping[str, np.ndarray]) -> Figure:
         image = ax.imshow(share, cmap="Greys", norm=norm)
         ticks = _ticks(num_classes, 10 if len(panels) < 3 else 4)
         ax.set(title=title, xlabel="logit", xticks=ticks, yticks=ticks)
+        ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
     axes[0, 0].set_ylabel("samples of class")
     bar = figure.colorbar(image, ax=axes, shrink=0.8, extend="both", label="share of all push")
