@@ -112,9 +112,7 @@ def boundaries(imbalance_factor: int = 10, title: str | None = None) -> Explorab
     ``imbalance_factor``, one of :data:`FACTORS`, is where its slider starts.
     """
     if imbalance_factor not in FACTORS:
-        raise ConfigError(
-            f"imbalance_factor: expected one of {FACTORS}, got {imbalance_factor!r}"
-        )
+        raise ConfigError(f"imbalance_factor: expected one of {FACTORS}, got {imbalance_factor!r}")
     training, held_out = points()
     plain, adjusted = train(imbalance_factor), train(imbalance_factor, tau=1)
     data = {

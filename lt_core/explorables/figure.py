@@ -101,6 +101,14 @@ def colors(num_classes: int) -> list[list[str]]:
     return [[to_hex(on_light), to_hex(on_dark)] for on_light, on_dark in pairs]
 
 
+def names(argument: str, given: Sequence[str] | None, default: list[str]) -> list[str]:
+    """What the caller gave, or the default: as many as that, each cut at 32 characters."""
+    chosen = default if given is None else [str(name) for name in given]
+    if len(chosen) != len(default):
+        raise ConfigError(f"{argument}: expected {len(default)} names, got {len(chosen)}")
+    return [name if len(name) <= 32 else name[:31] + "…" for name in chosen]
+
+
 def rounded(values: np.ndarray, digits: int = 4) -> list:
     """Nested lists with ``digits`` significant digits; null where a value is not finite."""
     values = np.asarray(values, dtype=np.float64)

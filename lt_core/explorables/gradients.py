@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from lt_core.errors import ConfigError
-from lt_core.explorables.figure import Explorable, colors, png, rounded
+from lt_core.explorables.figure import Explorable, colors, names, png, rounded
 from lt_core.gradients import GradientTracker
 from lt_core.plotting import plain, rank_colors
 
@@ -37,8 +37,8 @@ def gradients(
     """
     pushes = _pushes(snapshots)
     moments, num_classes, _ = pushes.shape
-    labels = _names("labels", labels, [f"epoch {t + 1}" for t in range(moments)])
-    class_names = _names("class_names", class_names, [f"class {k}" for k in range(num_classes)])
+    labels = names("labels", labels, [f"epoch {t + 1}" for t in range(moments)])
+    class_names = names("class_names", class_names, [f"class {k}" for k in range(num_classes)])
     start = moments - 1 if start is None else start
     if start not in range(moments):
         raise ConfigError(f"start: expected a moment from 0 to {moments - 1}, got {start!r}")
@@ -82,13 +82,6 @@ def _pushes(snapshots: Sequence[GradientTracker | np.ndarray]) -> np.ndarray:
     if pushes.diagonal(axis1=1, axis2=2).any():
         raise ConfigError("snapshots: expected a diagonal of 0, as in GradientTracker.negative")
     return pushes
-
-
-def _names(argument: str, given: Sequence[str] | None, default: list[str]) -> list[str]:
-    names = default if given is None else [str(name) for name in given]
-    if len(names) != len(default):
-        raise ConfigError(f"{argument}: expected {len(default)} names, got {len(names)}")
-    return names
 
 
 def _picture(pull: np.ndarray, push: np.ndarray, label: str) -> bytes:

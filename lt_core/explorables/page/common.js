@@ -87,15 +87,17 @@ function checkbox(stage, label, checked) {
   return input;
 }
 
-// Scales map a value to [0, 1] and name their ticks: [[value, text], ...].
+// Scales map a value to [0, 1] and name their ticks: [[value, text, anchor], ...].
 function linear(from, to, ticks) {
   return { at: (value) => (value - from) / (to - from), ticks };
 }
 
 function logarithmic(from, to) {
-  const low = Math.floor(Math.log10(from)), high = Math.ceil(Math.log10(to));
-  const every = Math.ceil((high - low) / 5), ticks = [];
-  for (let power = low; power <= high; power += every) ticks.push([10 ** power, tenTo(power)]);
+  const low = Math.log10(from) - 0.15, high = Math.log10(to) + 0.15, ticks = [];
+  const every = Math.ceil((high - low) / 6);
+  for (let power = Math.ceil(low); power <= high; power += every) {
+    ticks.push([10 ** power, tenTo(power)]);
+  }
   return { at: (value) => (Math.log10(value) - low) / (high - low), ticks };
 }
 
@@ -115,10 +117,10 @@ function panel(parent, { left, top, width, height, title, x, y, xLabel = "" }) {
     write(axes, left - 6, at + 4, text, { "text-anchor": "end" });
   }
   axes.append(svg("path", { class: "lt-axis", d: `M${left} ${top + height}h${width}` }));
-  for (const [value, text] of x.ticks) {
+  for (const [value, text, anchor = "middle"] of x.ticks) {
     const at = left + across(value);
     axes.append(svg("path", { class: "lt-axis", d: `M${at} ${top + height}v4` }));
-    write(axes, at, top + height + 17, text, { "text-anchor": "middle" });
+    write(axes, at, top + height + 17, text, { "text-anchor": anchor });
   }
   write(axes, left + width, top + height + 33, xLabel, { "text-anchor": "end" });
   write(axes, left, top - 9, title, { class: "lt-title" });

@@ -79,8 +79,8 @@ function startGradients(stage) {
     const given = negative[k].map((each, j) => (j === k ? null : each));
     const got = negative.map((row, j) => (j === k ? null : row[k]));
     const left = 44, top = 30, height = wide ? 230 : 180;
-    const breadth = wide ? (width - 3 * left) / 2 + left / 2 : width - left - 8;
-    const second = wide ? { left: width - breadth - 4, top } : { left, top: top + height + 78 };
+    const breadth = wide ? (width - 2 * left - 24) / 2 : width - left - 8;
+    const second = wide ? { left: width - breadth - 2, top } : { left, top: top + height + 78 };
     drawing.setAttribute("height", second.top + height + 40);
     const boxes = [
       { left, top, width: breadth, height, x, y: forces, xLabel: "class rank",
