@@ -231,22 +231,27 @@ def doctor(device: Device = None) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: errors become one line and an exit code."""
     signal.signal(signal.SIGTERM, _terminated)
+    signal.signal(signal.SIGINT, _interrupted)
     try:
         code = app(args=arguments, standalone_mode=False)
     except LtError as error:
         print(f"lt-core: {error}", file=sys.stderr)
         code = error.exit_code
-    except KeyboardInterrupt:
-        print("lt-core: interrupted; call again to go on", file=sys.stderr)
-        code = INTERRUPTED
-    except typer.Abort:
+    except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
         print(f"lt-core: {error.format_message()}", file=sys.stderr)
         code = getattr(error, "exit_code", ConfigError.exit_code)
+    if code == INTERRUPTED:  # also typer's own answer to an interrupt
+        print("lt-core: interrupted; call again to go on", file=sys.stderr)
     sys.exit(code or 0)
+
+
+def _interrupted(number: int, frame: object) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # once is enough, and tidying up is quick
+    raise KeyboardInterrupt
 
 
 def _terminated(number: int, frame: object) -> None:

@@ -7,10 +7,8 @@ every step, so that several runs can share a GPU: see :mod:`lt_core.training.bat
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import time
-import warnings
 from collections.abc import Generator, Mapping
 from functools import partial
 
@@ -19,18 +17,18 @@ import pandas as pd
 import torch
 
 from lt_core import data
-from lt_core.errors import CheckpointError, TrainingError, Unfinished
+from lt_core.errors import ConfigError, TrainingError, Unfinished
 from lt_core.runs import Run, Store
 from lt_core.runs import read as read_run
 from lt_core.training import environment
 from lt_core.training.augment import ImageBank
+from lt_core.training.checkpoint import Checkpoint
 from lt_core.training.config import RunConfig
 from lt_core.training.engine import Engine, TestImages
 from lt_core.training.metrics import evaluation
 
 #: Seconds between checkpoints; writing one takes some ten milliseconds.
 CHECKPOINT_INTERVAL = 30.0
-CHECKPOINT_FORMAT = 1
 
 
 class Images:
@@ -164,7 +162,19 @@ def training(
 def choose_device(device: str | torch.device | None) -> torch.device:
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(device)
+    try:
+        chosen = torch.device(device)
+        usable = chosen.type == "cpu" or (
+            chosen.type == "cuda" and (chosen.index or 0) < torch.cuda.device_count()
+        )
+    except (RuntimeError, TypeError):
+        usable = False
+    if not usable:
+        raise ConfigError(
+            f"device: expected cpu, or cuda where there is any, got {str(device)!r}; "
+            f"this machine has {torch.cuda.device_count()} CUDA devices"
+        )
+    return chosen
 
 
 @contextlib.contextmanager
@@ -191,69 +201,6 @@ def _located(epoch: int):
         yield
     except (TrainingError, ValueError) as error:
         raise TrainingError(f"epoch {epoch + 1}: {error}") from error
-
-
-class Checkpoint:
-    """Saving and resuming one run, refusing what would change a number."""
-
-    def __init__(self, config: RunConfig, store: Store, data_sha256: str, device: torch.device):
-        self.config, self.store, self.device = config, store, device
-        self.identity = {
-            "format": CHECKPOINT_FORMAT,
-            "config": config.to_dict(),
-            "data_sha256": data_sha256,
-        }
-        self.surroundings = {
-            "torch": torch.__version__,
-            "device": device.type,
-            "threads": torch.get_num_threads() if device.type == "cpu" else 0,
-        }
-
-    def save(self, engine: Engine, history: list[dict], seconds: float) -> None:
-        buffer = io.BytesIO()
-        content = {
-            "identity": self.identity,
-            "surroundings": self.surroundings,
-            "state": engine.state_dict(),
-            "history": history,
-            "seconds": seconds,
-        }
-        torch.save(content, buffer)
-        self.store.write_checkpoint(self.config.key, buffer.getvalue())
-
-    def resume(self, engine: Engine) -> tuple[list[dict], float]:
-        """Restore the newest usable checkpoint; the history so far and the seconds spent."""
-        for content in self.store.checkpoints(self.config.key):
-            saved = torch.load(io.BytesIO(content), map_location=self.device, weights_only=True)
-            self._compare(saved)
-            engine.load_state_dict(saved["state"])
-            return saved["history"], saved["seconds"]
-        return [], 0.0
-
-    def _compare(self, saved: dict) -> None:
-        for name, expected in self.identity.items():
-            found = saved["identity"].get(name)
-            if found != expected:
-                raise CheckpointError(
-                    f"checkpoint of run {self.config.key}: {_difference(name, found, expected)}; "
-                    "it belongs to another run; delete it to start afresh"
-                )
-        for name, expected in self.surroundings.items():
-            found = saved["surroundings"].get(name)
-            if found != expected:
-                warnings.warn(
-                    f"run {self.config.key}: resumed with {name} {expected}, was {found}; "
-                    "equality with an uninterrupted run is not promised",
-                    stacklevel=2,
-                )
-
-
-def _difference(name: str, found: object, expected: object) -> str:
-    if isinstance(found, Mapping) and isinstance(expected, Mapping):
-        for key in sorted({*found, *expected}):
-            if found.get(key) != expected.get(key):
-                return _difference(key, found.get(key), expected.get(key))
-    return f"{name} is {found!r}, expected {expected!r}"
 
 
 def _finish(

@@ -4,9 +4,11 @@ import functools
 
 import torch
 
+from lt_core.merging import CIRCUMSTANCES
+from lt_core.runs import Store
 from lt_core.training import RunConfig
 from lt_core.training.engine import Engine
-from lt_core.training.loop import Images
+from lt_core.training.loop import Images, training
 
 
 def tiny(method="softmax", epochs=3, **values):
@@ -54,3 +56,20 @@ def same_tensors(one, other):
     return len(one) == len(other) and all(
         torch.equal(a.cpu(), b.cpu()) for a, b in zip(one, other, strict=True)
     )
+
+
+def trained(config, store):
+    """The finished run of ``config``, made or resumed in this process."""
+    steps = training(config, Store(store), images())
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def numbers(run):
+    """All that a run found out, without when and where."""
+    record = {name: v for name, v in run.record.items() if name not in CIRCUMSTANCES}
+    arrays = {name: (a.dtype.str, a.tobytes()) for name, a in sorted(run.arrays.items())}
+    return record, run.history.to_csv(), arrays
