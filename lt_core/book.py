@@ -96,6 +96,11 @@ def save_figure(executed: str | os.PathLike, name: str, target: str | os.PathLik
     Path(target).write_bytes(pictures[name])
 
 
+def metrics(executed: Path) -> Path:
+    """Where a notebook's last cell writes its numbers, if it has ``metrics_path``."""
+    return executed.with_suffix(".metrics.json")
+
+
 def figures(executed: Path) -> dict[str, bytes]:
     """Named PNG figures of an executed notebook."""
     found = {}
@@ -155,8 +160,9 @@ def _page(root: Path, name: str, work: Path, store: Path, quick: bool) -> Page:
         page = Page(source, reproduced, status["given"])
         return page if _is_fresh(page, store) else Page(source, executed, status["given"])
     offered = {"quick": True} if quick else {}
-    # a relative path, which is the same on every machine
+    # relative paths, which are the same on every machine
     offered["store"] = Path(os.path.relpath(store, source.parent)).as_posix()
+    offered["metrics_path"] = Path(os.path.relpath(metrics(executed), source.parent)).as_posix()
     declared = notebooks.parameters_of(source)
     return Page(source, executed, {n: v for n, v in offered.items() if n in declared})
 
