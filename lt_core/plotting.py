@@ -134,9 +134,8 @@ def accuracy_by_class_rank(
         ax.tick_params(labelleft=number == 1 or number % columns == 0)
         _borders(ax, counts[order])
     if grey is not None and others:
-        panels[0].text(
-            0.05, 0.05, f"grey: {plain(baseline, 12)}", fontsize=6, transform=panels[0].transAxes
-        )
+        where = {"transform": panels[0].transAxes, "ha": "right", "va": "top"}
+        panels[0].text(0.98, 0.98, f"grey: {plain(baseline, 12)}", fontsize=6, **where)
     for ax in panels[len(others) :]:
         ax.set_visible(False)
     for ax in axes.flat[len(others) + 1 - columns : len(others) + 1]:
