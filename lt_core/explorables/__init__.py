@@ -9,9 +9,9 @@ a notebook that is not trusted for example, one chosen frame stands as a picture
 - :func:`boundaries`: a small problem trained in the page while margins are moved
 """
 
-from lt_core.explorables.bins import bins
-from lt_core.explorables.boundaries import boundaries
+from lt_core.explorables.adaptive_bins import bins
 from lt_core.explorables.figure import Explorable
-from lt_core.explorables.gradients import gradients
+from lt_core.explorables.pull_and_push import gradients
+from lt_core.explorables.three_classes import boundaries
 
 __all__ = ["Explorable", "bins", "boundaries", "gradients"]

@@ -1,5 +1,5 @@
 // The three-class problem: softmax regression in the plane, trained by gradient descent.
-// The same mathematics stands in boundaries.py; a test compares their numbers.
+// The same mathematics stands in three_classes.py; a test compares their numbers.
 
 // Rows M[y][n] of the margin that is added to logit n of a sample of class y.
 function marginOf(counts, theta, { gamma, lambda, tau }) {

@@ -67,7 +67,7 @@ def _pushes(snapshots: Sequence[GradientTracker | np.ndarray]) -> np.ndarray:
     arrays = []
     for snapshot in snapshots:
         if isinstance(snapshot, GradientTracker):
-            snapshot = snapshot.negative.cpu()
+            snapshot = snapshot.negative.cpu().numpy()
         arrays.append(np.array(snapshot, dtype=np.float64))
     shapes = {array.shape for array in arrays}
     shape = next(iter(shapes), ())

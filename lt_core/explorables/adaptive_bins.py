@@ -59,6 +59,12 @@ def bins(
         raise ConfigError(
             f"class_ranks: expected two classes from 0 to {num_classes - 1}, got {class_ranks}"
         )
+    for rank in class_ranks:
+        if not (moments[0][1] == rank).any():
+            raise ConfigError(
+                f"class_ranks: expected classes with samples in the first moment, class {rank} "
+                "has none"
+            )
     labels = names("labels", labels, [f"epoch {t + 1}" for t in range(len(moments))])
     default = [f"class {rank}" for rank in class_ranks]
     class_names = names("class_names", class_names, default)

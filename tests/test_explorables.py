@@ -1,0 +1,227 @@
+"""The explorable figures: their numbers, their words, and what a reader can do with them."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import beta
+
+from lt_core import explorables, losses
+from lt_core.errors import ConfigError
+from lt_core.explorables import adaptive_bins
+from lt_core.explorables import three_classes as model
+from lt_core.explorables.figure import MOST_DATA, page_file, rounded
+from lt_core.gradients import GradientTracker
+
+CLASSES = 4
+HOSTILE = "</script><img src=x onerror=alert(1)>\"'&"
+
+
+def recorded(moments=3, per_class=40, seed=0):
+    """Gradients that approach 0 from moment to moment, and their targets."""
+    rng = np.random.default_rng(seed)
+    gradients = [rng.beta(1.0 / (1 + t), 1 + 3 * t, CLASSES * per_class) for t in range(moments)]
+    return gradients, [rng.permutation(np.repeat(np.arange(CLASSES), per_class))] * moments
+
+
+def trackers(moments=3):
+    generator = torch.Generator().manual_seed(0)
+    made = []
+    for t in range(moments):
+        tracker = GradientTracker(CLASSES)
+        target = torch.randint(CLASSES, (200,), generator=generator)
+        logits = torch.randn(200, CLASSES, generator=generator)
+        logits[torch.arange(200), target] += 2.0 * t
+        tracker.update(logits, target)
+        made.append(tracker)
+    return made
+
+
+def make(kind, **arguments):
+    if kind == "bins":
+        return explorables.bins(*recorded(), CLASSES, **arguments)
+    if kind == "gradients":
+        return explorables.gradients(trackers(), **arguments)
+    return explorables.boundaries(**arguments)
+
+
+KINDS = ("bins", "gradients", "boundaries")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_html_stands_alone(kind):
+    figure = make(kind)
+    html = figure._repr_html_()
+    assert html == make(kind)._repr_html_()  # the same data make the same page
+    assert not re.search(
+        r"(https?:)?//(?!www\.w3\.org/2000/svg)[\w.]+\.\w", html.split("</style>")[1]
+    )
+    assert not re.search(r"\b(fetch|XMLHttpRequest|import|eval|innerHTML)\b", html)
+    assert "@import" not in html
+    assert "url(" not in html
+    assert len(html) < 300_000
+    assert repr(figure).startswith(f"Explorable('{kind}'")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_picture_stands_where_scripts_do_not_run(kind):
+    figure = make(kind)
+    html = figure._repr_html_()
+    assert figure.picture.startswith(b"\x89PNG")
+    assert len(figure.alt) > 40
+    # Before any script, and without one, the picture is plain content of the page.
+    assert html.index('<img class="lt-static"') < html.index("<script")
+    assert "<noscript>" in html
+
+
+@pytest.mark.parametrize("name", ["common.js", "bins.js", "gradients.js", "boundaries.js"])
+def test_scripts_are_short(name):
+    assert page_file(name).count("\n") < 200
+
+
+def test_text_is_escaped():
+    figure = explorables.gradients(trackers(), title=HOSTILE, class_names=[HOSTILE] * CLASSES)
+    html = figure._repr_html_()
+    assert html.count("</script>") == 2
+    assert "<img src=x" not in html
+    stored = re.search(r'application/json">(.*?)</script>', html).group(1)
+    assert json.loads(stored) == json.loads(json.dumps(figure.data))
+
+
+def test_rounded():
+    assert rounded([[1.0, 0.123456], [np.nan, 1e-9]]) == [[1, 0.1235], [None, 1e-9]]
+
+
+def test_large_data_is_refused():
+    with pytest.raises(ConfigError, match=f"at most {MOST_DATA // 1000} kB"):
+        explorables.gradients([np.ones((200, 200)) / 3 - np.eye(200) / 3])
+
+
+# bins
+
+
+def test_frames_are_those_of_the_loss():
+    gradients, targets = recorded()
+    frames = explorables.bins(gradients, targets, CLASSES, memory=30).data["frames"]
+    loss = losses.create("icb", [40] * CLASSES, inter=False, normalize="none", memory=30)
+    for gradient, target in zip(gradients, targets, strict=True):
+        for g, y in zip(
+            torch.as_tensor(gradient).split(128), torch.as_tensor(target).split(128), strict=True
+        ):
+            loss.density(g, y, torch.ones(len(y), dtype=torch.bool), True)
+    edges = loss.density.edges()
+    for shown, rank in zip(frames[-1], (0, CLASSES - 1), strict=True):
+        np.testing.assert_allclose(shown["adaptiveEdges"], edges[rank], rtol=1e-3, atol=1e-9)
+        mass = np.array(shown["adaptive"]) * np.diff(shown["adaptiveEdges"])
+        np.testing.assert_allclose(mass, 1 / 12, rtol=2e-2)  # equal, and 1 in all
+        mass = np.array(shown["uniform"]) * np.diff(shown["uniformEdges"])
+        assert (mass >= 0).all()
+
+
+def test_reference_finds_a_known_density():
+    rng = np.random.default_rng(1)
+    samples = rng.beta(0.3, 6, 2000)
+    at = rng.beta(0.3, 6, 300).clip(1e-9)
+    density = adaptive_bins.reference_density(samples, at)
+    assert np.abs(np.log(density) - beta.logpdf(at, 0.3, 6)).mean() < 0.15
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"gradients": []}, "as many of one"),
+        ({"gradients": [np.array([1.5])] * 3}, r"gradients\[0\]"),
+        ({"targets": [np.array([0.0])] * 3}, "whole targets"),
+        ({"class_ranks": (0, 9)}, "class_ranks"),
+        ({"labels": ["a"]}, "labels: expected 3"),
+        ({"start": 3}, "start"),
+    ],
+)
+def test_bins_refuses(change, message):
+    gradients, targets = recorded()
+    arguments = {"gradients": gradients, "targets": targets, "num_classes": CLASSES} | change
+    with pytest.raises(ConfigError, match=message):
+        explorables.bins(**arguments)
+
+
+def test_bins_of_a_class_not_seen_yet_are_refused():
+    gradients, targets = recorded()
+    with pytest.raises(ConfigError, match=r"class_ranks.*class 3"):
+        explorables.bins(gradients, [np.minimum(each, 2) for each in targets], CLASSES)
+
+
+def test_bins_at_the_ends():
+    """g exactly 0 and 1, and one sample only: every number stays finite."""
+    frames = adaptive_bins.frames_of(
+        [(np.array([0.0, 1.0, 1.0]), np.array([0, 1, 1]))], 2, (0, 1), number=12, memory=5
+    )
+    for frame in frames[0]:
+        assert all(np.isfinite(value).all() for value in frame.values())
+
+
+# gradients
+
+
+def test_gradients_take_trackers_or_arrays():
+    arrays = [tracker.negative.numpy() for tracker in trackers()]
+    assert explorables.gradients(arrays).data == explorables.gradients(trackers()).data
+    np.testing.assert_allclose(
+        explorables.gradients(arrays).data["negative"], arrays, rtol=6e-3, atol=0
+    )
+
+
+@pytest.mark.parametrize(
+    ("snapshots", "message"),
+    [
+        ([], "at least one"),
+        ([np.ones((2, 3))], "of one shape"),
+        ([np.ones((2, 2))], "diagonal"),
+        ([-np.ones((2, 2))], "at least 0"),
+        ([np.full((2, 2), np.nan)], "finite"),
+    ],
+)
+def test_gradients_refuses(snapshots, message):
+    with pytest.raises(ConfigError, match=message):
+        explorables.gradients(snapshots)
+
+
+# boundaries
+
+
+@pytest.mark.parametrize(
+    ("strengths", "method", "params"),
+    [
+        ({"tau": 1.5}, "logit_adjustment", {"tau": 1.5}),
+        ({"gamma": 0.8}, "icb", {"gamma": 0.8, "intra": False}),
+        ({"lambda_": 1.0}, "gala", {}),
+    ],
+)
+def test_margins_are_those_of_the_losses(strengths, method, params):
+    counts = np.array([50, 15, 5])
+    theta = np.array([30.0, 12.0, 4.0])
+    loss = losses.create(method, counts.tolist(), reduction="sum", **params)
+    if method == "gala":
+        loss.theta.copy_(torch.as_tensor(theta))
+    rng = np.random.default_rng(0)
+    inputs, target = np.c_[rng.normal(size=(30, 2)), np.ones(30)], rng.integers(3, size=30)
+    weights = rng.normal(size=(3, 3))
+    logits = torch.tensor(inputs @ weights.T, requires_grad=True)
+    loss(logits, torch.as_tensor(target)).backward()
+    every = {"gamma": 0.0, "lambda_": 0.0, "tau": 0.0} | strengths
+    ours = model.logit_gradient(weights, inputs, target, model.margins(counts, theta, **every))
+    np.testing.assert_allclose(ours, logits.grad, rtol=0, atol=1e-12)
+
+
+def test_margins_help_the_tail():
+    plain, adjusted = model.train(50), model.train(50, tau=1)
+    assert adjusted["recall"][2] > plain["recall"][2] + 0.2
+    assert adjusted["recall"].mean() > plain["recall"].mean() + 0.05
+
+
+def test_unknown_factor_is_refused():
+    with pytest.raises(ConfigError, match="imbalance_factor"):
+        explorables.boundaries(imbalance_factor=7)
