@@ -92,13 +92,20 @@ function startBoundaries(stage) {
     });
   }
 
+  // Training is repeated only for settings that were not seen before.
+  const known = new Map();
+  function remembered(counts, values) {
+    const key = JSON.stringify([counts, values]);
+    if (!known.has(key)) known.set(key, train(data.training, counts, values, data.descent));
+    return known.get(key);
+  }
+
   function solve() {
     const counts = data.counts[imbalance.value];
     if (sample.max !== samples().length - 1) sample.max = samples().length - 1;
     const values = Object.fromEntries(STRENGTHS.map(([name]) => [name, strengths[name].value]));
     const none = { gamma: 0, lambda: 0, tau: 0 };
-    const plain = train(data.training, counts, none, data.descent);
-    const trained = train(data.training, counts, values, data.descent);
+    const plain = remembered(counts, none), trained = remembered(counts, values);
     const chosen = samples()[sample.value];
     const point = data.training[chosen[0]][chosen[1]];
     const regions = ({ weights }) => counts.map((_, k) => region(weights, k, data.limit));
