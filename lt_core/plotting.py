@@ -99,7 +99,7 @@ def class_profile(ax: Axes, class_counts: Sequence[int]) -> None:
     middles = [(first + last) / 2 for _, first, last in ranges]
     places = spread(middles, 0.37 * width, 0, 0.97 * width)
     for (name, _, _), place in zip(ranges, places, strict=True):
-        ax.text(place, counts[0] * 2.2, name, ha="center", va="center", fontsize=6)
+        ax.text(place, counts[0] * 2.2, name, ha="center", va="center", fontsize=5.5)
     _borders(ax, counts)
 
 

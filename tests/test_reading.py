@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from made_up_records import records
 
 from lt_core import tables
-from tests.test_tables import records
 
 METHODS = ["softmax", "focal", "ghm", "gala"]
 ACCURACY = {"softmax": 60.0, "focal": 60.0, "ghm": 40.0, "gala": 75.0}

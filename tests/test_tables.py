@@ -5,46 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import stores
+from made_up_records import records
 
 from lt_core import losses, tables
 from lt_core.errors import ConfigError, LtError
 from lt_core.training import RunConfig
 
 HOSTILE = "<img src=x onerror=alert(1)> | $x^2$ 類 " + "w" * 200
-
-
-def records(configs: list[RunConfig], top1=None) -> pd.DataFrame:
-    """Records as the store gives them; ``top1(config)`` in percent."""
-    top1 = top1 or (lambda config: 70.0 + config.seed)
-    rows = [
-        {
-            "key": config.key,
-            "dataset": config.dataset,
-            "imbalance_factor": config.imbalance_factor,
-            "subset_seed": config.subset_seed,
-            "holdout": config.holdout,
-            "method": config.method,
-            "variant": config.variant,
-            "model": config.model,
-            "classifier": config.classifier,
-            "recipe": config.recipe,
-            "overrides": ",".join(f"{k}={v}" for k, v in sorted(config.overrides.items())),
-            "epochs": config.epochs,
-            "precision": config.precision,
-            "seed": config.seed,
-            "top1": top1(config),
-            "top1_many": 90.0,
-            "top1_medium": np.nan,
-            "top1_few": 30.0 + config.seed,
-            "top1_rebalanced": top1(config) + 1.5,
-            "top1_many_rebalanced": 80.0,
-            "top1_medium_rebalanced": np.nan,
-            "top1_few_rebalanced": 50.0,
-            "top1_best": top1(config) + 0.5,
-        }
-        for config in configs
-    ]
-    return pd.DataFrame(rows)
 
 
 def cell(frame: pd.DataFrame, method: str, factor: float = 100) -> pd.Series:
@@ -247,6 +215,23 @@ def test_records_from_a_file_are_the_records(tmp_path):
     pd.testing.assert_frame_equal(
         tables.cells(loaded, "table3"), tables.cells(records(plan), "table3"), check_dtype=False
     )
+
+
+def test_accuracy_by_class_is_read_from_the_runs_behind_the_cells(tmp_path):
+    plan = tables.plan("table1", "digits", [100], ["softmax", "gala"], seeds=2)
+    for config in plan[:3]:  # the last run, gala's second, is missing
+        stores.add_run(tmp_path, config.key, method=config.method, seed=config.seed)
+    frame = tables.cells(records(plan[:3]), "table1", plan)
+    counts, accuracy = tables.by_class(frame, 100, tmp_path)
+    assert counts.tolist() == [100, 10, 1]
+    assert {name: len(values) for name, values in accuracy.items()} == {
+        "softmax": 2,
+        "gala": 1,
+        "gala+rebalance": 1,
+    }
+    assert accuracy["gala"][0].tolist() == [0.9, 0.5, 0.1]
+    assert accuracy["gala+rebalance"][0].tolist() == [0.8, 0.6, 0.3]
+    assert tables.by_class(frame, 10, tmp_path)[1] == {}
 
 
 # beside the paper
