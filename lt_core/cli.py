@@ -101,9 +101,11 @@ def run(
 
 @app.command()
 def reproduce(
-    table: Annotated[str, typer.Argument(help="table1, ...")],
+    table: Annotated[
+        str, typer.Argument(help="table1, gala, table3, grid, or wanted: all, by rank")
+    ],
     dataset: Annotated[
-        str | None, typer.Option(help="one of the table's data sets, or digits")
+        str | None, typer.Option(help="one of the table's data sets; default: digits")
     ] = None,
     imbalance_factor: Annotated[
         str | None, typer.Option(help="comma-separated, default: the table's")

@@ -26,6 +26,7 @@ def notebook(
     """
     from lt_core import notebooks
 
+    request = {"dataset": "digits", **request}
     plan = tables.plan(table, **request)
     runs.Store(store).prepare()
     path = notebook_path(f"reproduce_{table}")
@@ -55,7 +56,7 @@ def direct(
     The table ``"wanted"`` stands for all tables, their most wanted runs first.
     """
     is_table = table != "wanted"
-    plan = tables.plan(table, **request) if is_table else _wanted(request)
+    plan = tables.plan(table, **{"dataset": "digits", **request}) if is_table else _wanted(request)
     mine = plan if shard is None else plan[_shard(shard)]
     reproduce(mine, store, **resources)
     if is_table:
