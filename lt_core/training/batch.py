@@ -12,22 +12,25 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
-from lt_core.errors import BusyError, ConfigError, LtError, TrainingError, Unfinished
-from lt_core.runs import Store
-from lt_core.training.config import RunConfig
+from lt_core.errors import BusyError, ConfigError, LtError, StoreError, TrainingError, Unfinished
+from lt_core.runs import Store, read
+from lt_core.training.config import RunConfig, in_range
 from lt_core.training.loop import Images, choose_device, settings, training
 
 #: Runs that share one GPU when the number is left to us: more no longer helps a
 #: ResNet-32, see the page "What it costs".
 GPU_PACK = 8
+WORKER = "lt_core.training.worker"
 
 
 @dataclass
@@ -37,7 +40,8 @@ class Outcome:
     finished: list[str] = field(default_factory=list)
     busy: list[str] = field(default_factory=list)
     unfinished: list[str] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
+    #: Exit code and message of the error.
+    failed: dict[str, tuple[int, str]] = field(default_factory=dict)
 
 
 def reproduce(
@@ -56,21 +60,26 @@ def reproduce(
 
     ``processes`` share a CPU, each with its part of the threads; ``pack`` runs share a
     GPU, each equal to itself run alone. ``time_budget`` in seconds: past it everything
-    stops at a checkpoint.
+    stops at a checkpoint. A run whose stored result is damaged is not trained again but
+    named, because only a person can say that it may go.
 
     Raises :class:`~lt_core.errors.Unfinished` when runs remain for another call,
-    :class:`~lt_core.errors.TrainingError` when runs failed, after all others were made.
+    :class:`~lt_core.errors.TrainingError` when runs failed, after all others were made; its
+    exit code is that of the first failure.
     """
+    processes = in_range("processes", processes, 1, 1024)
     store = store if isinstance(store, Store) else Store(store)
     configs = {}
     for entry in plan:
         config = entry if isinstance(entry, RunConfig) else RunConfig.from_dict(entry)
         configs.setdefault(config.key, config)
     deadline = None if time_budget is None else time.monotonic() + time_budget
-    store.prepare()
-    missing = [config for key, config in configs.items() if not store.is_finished(key)]
+    missing, damaged = _missing(configs, store)
+    if missing:
+        store.prepare()
     device = choose_device(device)
-    with Progress(len(configs), len(configs) - len(missing), progress) as report:
+    there = len(configs) - len(missing) - len(damaged)
+    with Progress(len(configs), there, progress) as report:
         if missing and device.type == "cpu" and processes > 1 and len(missing) > 1:
             if download:  # once, before several processes want the same files
                 images = Images(device, data_root, download)
@@ -83,7 +92,22 @@ def reproduce(
             images = Images(device, data_root, download)
             with settings(device, deterministic):
                 outcome = interleaved(missing, store, images, width, deadline, report.finished)
+    outcome.failed = damaged | outcome.failed
     _raise_for(outcome, configs)
+
+
+def _missing(configs: Mapping[str, RunConfig], store: Store) -> tuple[list[RunConfig], dict]:
+    """The runs that ``store`` does not hold, and why those do not count that it holds."""
+    missing, damaged = [], {}
+    for key, config in configs.items():
+        try:
+            if store.is_finished(key):
+                read(store.directory(key))
+            else:
+                missing.append(config)
+        except StoreError as error:
+            damaged[key] = error.exit_code, str(error)
+    return missing, damaged
 
 
 def interleaved(
@@ -116,7 +140,9 @@ def interleaved(
             except Unfinished:
                 outcome.unfinished.append(key)
             except LtError as error:
-                outcome.failed[key] = str(error)
+                outcome.failed[key] = error.exit_code, str(error)
+                if isinstance(error, StoreError):
+                    waiting.clear()  # what cannot be stored need not be trained
             del active[key]
     return outcome
 
@@ -125,9 +151,9 @@ def _raise_for(outcome: Outcome, configs: Mapping[str, RunConfig]) -> None:
     """The error that says what is missing of a plan; none when all of it was made."""
     failures = ""
     if outcome.failed:
-        key, reason = next(iter(outcome.failed.items()))
+        key, (exit_code, reason) = next(iter(outcome.failed.items()))
         failures = (
-            f"{len(outcome.failed)} of {len(configs)} runs failed, the others are stored; "
+            f"{len(outcome.failed)} of {len(configs)} runs failed, finished ones are stored; "
             f"the first, {key} ({_label(configs[key])}): {reason}"
         )
     if outcome.unfinished:
@@ -136,7 +162,9 @@ def _raise_for(outcome: Outcome, configs: Mapping[str, RunConfig]) -> None:
             f"call again to go on. {failures}".strip()
         )
     if failures:
-        raise TrainingError(failures)
+        error = TrainingError(failures)
+        error.exit_code = exit_code
+        raise error
     if outcome.busy:
         raise BusyError(
             f"{len(outcome.busy)} of {len(configs)} runs are held by other processes; "
@@ -169,44 +197,44 @@ def _in_processes(
         "plan": [config.to_dict() for config in plan],
         "store": str(store.path),
         "data_root": None if data_root is None else str(data_root),
-        "seconds": None if deadline is None else deadline - time.monotonic(),
+        "deadline": deadline,  # time.monotonic() is one clock for all processes
+        "parent": os.getpid(),
     }
     threads = str(max(1, torch.get_num_threads() // processes))
     environment = {**os.environ, "OMP_NUM_THREADS": threads}
-    command = [sys.executable, "-m", "lt_core.training.worker"]
     with contextlib.ExitStack() as stack:
-        workers = []
-        for _ in range(processes):
-            worker = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-            )
-            stack.callback(worker.kill)
-            worker.stdin.write(json.dumps(request))
-            worker.stdin.close()
-            workers.append(worker)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        (folder / "request").write_text(json.dumps(request))
+        workers = {}
+        for number in range(processes):
+            answer = folder / f"outcome-{number}"
+            command = [sys.executable, "-m", WORKER, folder / "request", answer]
+            # In a session of their own: Ctrl-C reaches this process, which ends them.
+            workers[answer] = subprocess.Popen(command, env=environment, start_new_session=True)
+            stack.callback(workers[answer].wait)
+            stack.callback(workers[answer].kill)
         remaining = {config.key: config for config in plan}
         running = True
         while running:
-            running = any(worker.poll() is None for worker in workers)
+            running = any(process.poll() is None for process in workers.values())
             for key in [key for key in remaining if store.is_finished(key)]:
                 report.finished(remaining.pop(key), None)
             time.sleep(0.1)
         return _collected(workers, remaining, store)
 
 
-def _collected(workers: list, remaining: Mapping, store: Store) -> Outcome:
+def _collected(
+    workers: Mapping[Path, subprocess.Popen], remaining: Mapping, store: Store
+) -> Outcome:
     """One outcome from those of the workers: what one was refused another has made."""
     outcome = Outcome()
-    for worker in workers:
-        lines = worker.stdout.read().splitlines()
-        worker.wait()
-        part = json.loads(lines[-1]) if lines and worker.returncode == 0 else None
-        if part is None:
+    for answer, process in workers.items():
+        if process.returncode != 0:
+            ended = f"a worker process ended with exit code {process.returncode}"
             for key in remaining:
-                outcome.failed.setdefault(
-                    key, f"a worker process ended with exit code {worker.returncode}"
-                )
+                outcome.failed.setdefault(key, (TrainingError.exit_code, ended))
             continue
+        part = json.loads(answer.read_bytes())
         outcome.finished += part["finished"]
         outcome.unfinished += part["unfinished"]
         outcome.busy += part["busy"]

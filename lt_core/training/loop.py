@@ -252,6 +252,11 @@ def _finish(
         **environment.versions(),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-    # Half precision holds logits to three digits; argmax over them is what is compared.
-    kept = {"test_logits": logits.astype(np.float16), "test_target": target}
+    # Half precision holds logits to three digits; what is beyond it comes from a run that
+    # has diverged, and stays finite.
+    limit = np.finfo(np.float16).max
+    kept = {
+        "test_logits": logits.clip(-limit, limit).astype(np.float16),
+        "test_target": target,
+    }
     return store.finish(config.key, config.to_dict(), record, frame, arrays, kept)

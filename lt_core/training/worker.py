@@ -1,11 +1,17 @@
-"""A worker process of :func:`lt_core.training.batch.reproduce`; reads its plan from stdin."""
+"""A worker process of :func:`lt_core.training.batch.reproduce`.
+
+Called with two paths: the request, and where the outcome goes.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import sys
+import threading
 import time
+from pathlib import Path
 
 import torch
 
@@ -15,17 +21,24 @@ from lt_core.training.config import RunConfig
 from lt_core.training.loop import Images
 
 
-def main() -> None:
-    request = json.load(sys.stdin)
-    seconds = request["seconds"]
+def main(request_path: str, outcome_path: str) -> None:
+    request = json.loads(Path(request_path).read_bytes())
+    threading.Thread(target=_end_with, args=(request["parent"],), daemon=True).start()
     outcome = interleaved(
         [RunConfig.from_dict(entry) for entry in request["plan"]],
         Store(request["store"]),
         Images(torch.device("cpu"), request["data_root"]),
-        deadline=None if seconds is None else time.monotonic() + seconds,
+        deadline=request["deadline"],
     )
-    print(json.dumps(dataclasses.asdict(outcome)))
+    Path(outcome_path).write_text(json.dumps(dataclasses.asdict(outcome)))
+
+
+def _end_with(parent: int) -> None:
+    """End when the process that asked is gone, so that its runs are free for the next call."""
+    while os.getppid() == parent:
+        time.sleep(0.2)
+    os._exit(1)
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])
