@@ -21,8 +21,9 @@ FORMS = {
     "equalization": [{"form": "sigmoid"}],
     "seesaw": [{"q": 0}],
     "icb": [
+        {"memory": 200},
         {"density": "uniform"},
-        {"density": "exact"},
+        {"density": "exact", "memory": 200},
         {"normalize": "none", "gradient": "adjusted"},
         {"intra": False},
         {"inter": False},
