@@ -31,7 +31,7 @@ def forces(panels: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
         rank, colors = np.arange(len(pull)), rank_colors(len(pull))
         ax.plot(rank, pull, color=BASELINE_COLOR, linewidth=0.8, zorder=1)
         ax.plot(rank, push, color=BASELINE_COLOR, linewidth=0.8, linestyle="--", zorder=1)
-        ax.scatter(rank, pull, 20, colors, "^", zorder=2, label="pull of its own samples")
+        ax.scatter(rank, pull, 20, colors, marker="^", zorder=2, label="pull of its own samples")
         edges = {"facecolor": "white", "edgecolor": colors, "linewidth": 1}
         ax.scatter(rank, push, 20, marker="v", zorder=2, label="push of all others", **edges)
         ax.set(title=title, yscale="log", xlabel="class rank", xticks=_ticks(len(rank), 5))
@@ -115,7 +115,7 @@ def accuracy_by_rank(
     rank = np.arange(len(mean))
     ax.errorbar(rank, mean, deviation, color="0.75", linewidth=0.8, zorder=1)
     colors = BASELINE_COLOR if baseline else rank_colors(len(rank))
-    ax.scatter(rank, mean, 20, colors, marker, zorder=2, label=label)
+    ax.scatter(rank, mean, 20, colors, marker=marker, zorder=2, label=label)
     ax.set(xlabel="class rank", ylabel="accuracy, %", ylim=(0, 104))
     ax.set_xticks(_ticks(len(rank), 10))
 
