@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -174,7 +175,11 @@ def status(store: StorePath = Path("runs")) -> None:
     unfinished = runs.Store(store).unfinished()
     print(f"{len(frame)} finished, {len(unfinished)} unfinished runs in {store}")
     if len(frame):
-        groups = frame.groupby(["dataset", "imbalance_factor", "recipe", "epochs", "method"])
+        # Everything but the seeds: a mean over different experiments would mean nothing.
+        names = ["dataset", "imbalance_factor", "recipe", "overrides", "epochs", "precision"]
+        names += ["model", "classifier", "holdout", "method", "variant"]
+        names = [name for name in names if name in frame and frame[name].nunique() > 1]
+        groups = frame.groupby(names or ["method"], dropna=False)
         print(groups["top1"].agg(["mean", "std", "count"]).round(2).to_string())
     for reason in frame.attrs["set_aside"]:
         print(f"set aside: {reason}")
@@ -234,6 +239,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point: errors become one line and an exit code."""
     signal.signal(signal.SIGTERM, _terminated)
     signal.signal(signal.SIGINT, _interrupted)
+    warnings.showwarning = _warned
     try:
         code = app(args=arguments, standalone_mode=False)
     except LtError as error:
@@ -261,6 +267,10 @@ def _terminated(number: int, frame: object) -> None:
     sys.exit(TERMINATED)
 
 
+def _warned(message: Warning | str, *where: object) -> None:
+    print(f"lt-core: warning: {message}", file=sys.stderr)
+
+
 def _pairs(option: str, entries: list[str] | None) -> dict[str, str]:
     pairs = {}
     for entry in entries or []:
@@ -286,7 +296,3 @@ def _epoch_line(config: object, epoch: int, numbers: dict) -> None:
         f"  top1 {numbers['top1']:.2f} %",
         flush=True,
     )
-
-
-if __name__ == "__main__":
-    main()

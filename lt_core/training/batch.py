@@ -67,7 +67,8 @@ def reproduce(
     :class:`~lt_core.errors.TrainingError` when runs failed, after all others were made; its
     exit code is that of the first failure.
     """
-    processes = in_range("processes", processes, 1, 1024)
+    processes, device = in_range("processes", processes, 1, 1024), choose_device(device)
+    width = _pack_width(pack, device)
     store = store if isinstance(store, Store) else Store(store)
     configs = {}
     for entry in plan:
@@ -77,7 +78,6 @@ def reproduce(
     missing, damaged = _missing(configs, store)
     if missing:
         store.prepare()
-    device = choose_device(device)
     there = len(configs) - len(missing) - len(damaged)
     with Progress(len(configs), there, progress) as report:
         if missing and device.type == "cpu" and processes > 1 and len(missing) > 1:
@@ -88,7 +88,6 @@ def reproduce(
             count = min(processes, len(missing))
             outcome = _in_processes(missing, store, count, data_root, deadline, report)
         else:
-            width = _pack_width(pack, device)
             images = Images(device, data_root, download)
             with settings(device, deterministic):
                 outcome = interleaved(missing, store, images, width, deadline, report.finished)

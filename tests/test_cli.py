@@ -1,0 +1,260 @@
+"""The command line: examples, exit codes, and errors in one line."""
+
+import json
+import signal
+import subprocess
+import sys
+import warnings
+
+import pytest
+from stores import add_run, edited, files
+
+from lt_core import cli, runs
+from lt_core.runs import CHECKPOINTS, RESULT
+
+TINY = "--dataset digits --method softmax --imbalance-factor 100 --epochs 2 --device cpu"
+COMMANDS = ("run", "reproduce", "status", "merge", "book", "doctor")
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Call the command in this process: exit code, standard output, error lines."""
+
+    def called(arguments, *more):
+        handlers = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
+        monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+        try:
+            with pytest.raises(SystemExit) as end:
+                cli.main([*arguments.split(), *map(str, more)])
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        captured = capsys.readouterr()
+        return end.value.code, captured.out, captured.err.splitlines()
+
+    return called
+
+
+# -- help ---------------------------------------------------------------------------------
+
+
+def test_help_lists_every_command(call):
+    code, out, _ = call("--help")
+    assert code == 0
+    assert all(command in out for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_shows_an_example(call, command):
+    code, out, _ = call(f"{command} --help")
+    assert code == 0
+    assert f"Example: lt-core {command}" in out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_examples_name_options_that_exist(call, command):
+    _, out, _ = call(f"{command} --help")
+    example = next(line for line in out.splitlines() if "Example:" in line)
+    for word in example.split():
+        if word.startswith("--"):
+            assert out.count(word) > 1, word
+
+
+# -- errors ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ("run --dataset digit --method softmax", 2, "data set 'digit'; did you mean 'digits'?"),
+        ("run --dataset digits --method sofmax", 2, "did you mean 'softmax'?"),
+        (f"run {TINY} --recipe digit", 2, "unknown recipe 'digit'; did you mean 'digits'?"),
+        (f"run {TINY} --model resnet", 2, "did you mean 'resnet32'?"),
+        (f"run {TINY} --precision half", 2, "unknown precision 'half'; known: float32, bfloat16"),
+        (f"run {TINY} --param gamma=1", 2, "unknown parameter of softmax 'gamma'"),
+        (f"run {TINY} --param gamma", 2, "param: expected NAME=VALUE, got 'gamma'"),
+        (f"run {TINY} --override lr=1", 2, "unknown field of recipe digits 'lr'"),
+        (f"run {TINY} --override batch_size=many", 2, "batch_size: expected a whole number"),
+        (f"run {TINY} --override batch_size=305", 2, "batch_size: expected 1 to 304, got 305"),
+        (f"run {TINY} --epochs two", 2, "'--epochs': "),
+        (f"run {TINY} --epochs 0", 2, "epochs: expected 1 to 100000, got 0"),
+        (f"run {TINY} --seed -1", 2, "seed: expected 0 to"),
+        (f"run {TINY} --device gpu", 2, "device: expected cpu, or cuda where there is any"),
+        (f"run {TINY} --sead 1", 2, "No such option: --sead"),
+        ("run --dataset digits --method softmax --imbalance-factor 0.01", 2, "expected 1 to 1e+06"),
+        ("run --dataset digits --method softmax --imbalance-factor 500", 2, "without an image"),
+        ("run --dataset digits --method softmax --imbalance-factor ten", 2, "'--imbalance-factor'"),
+        ("run --dataset digits", 2, "Missing option '--method'"),
+        ("run --dataset cifar10 --method softmax", 4, "cifar10: no train images in"),
+        ("reproduce tabel1 --direct", 2, "unknown table 'tabel1'; did you mean 'table1'?"),
+        ("reproduce table1 --direct --methods sofmax", 2, "did you mean 'softmax'?"),
+        ("reproduce table1 --direct --imbalance-factor 1,x", 2, "numbers separated by commas"),
+        ("reproduce table1 --direct --shard 3/2", 2, "shard: expected I/N"),
+        ("reproduce table1 --shard 1/2", 2, "shard: only with --direct"),
+        ("reproduce table1 --direct --pack 0", 2, "pack: expected a number of runs from 1"),
+        ("reproduce table1 --direct --processes 0", 2, "processes: expected 1 to 1024, got 0"),
+        ("merge nowhere", 6, "nowhere: holds no finished run; expected a store of runs"),
+        ("merge", 2, "Missing argument"),
+        ("stauts", 2, "No such command 'stauts'"),
+    ],
+)
+def test_bad_input_is_one_line_that_names_it_and_an_exit_code(
+    call, tmp_path, monkeypatch, arguments, code, message
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LT_DATA_ROOT", str(tmp_path / "data"))
+    found, out, lines = call(arguments)
+    assert found == code
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("lt-core: ")
+    assert message in lines[0]
+    assert out == ""
+    assert not list(tmp_path.rglob(RESULT))
+
+
+@pytest.mark.parametrize("command", [f"run {TINY} --store", "merge good --store"])
+def test_a_store_that_cannot_be_written_is_named(call, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    add_run(tmp_path / "good", "a")
+    (tmp_path / "file").write_text("no directory")
+    code, _, lines = call(command, tmp_path / "file" / "store")
+    assert code == 6
+    assert len(lines) == 1
+    assert "store" in lines[0]
+    assert "cannot be written" in lines[0]
+    assert (tmp_path / "file").read_text() == "no directory"
+
+
+def test_a_foreign_checkpoint_is_refused_with_exit_code_5(call, tmp_path):
+    assert call(f"run {TINY} --time-budget 0 --store", tmp_path / "store")[0] == 75
+    (checkpoint,) = (tmp_path / "store").glob("*/checkpoint")
+    key = json.loads(call(f"run {TINY} --seed 1 --store", tmp_path / "other")[1])["key"]
+    (tmp_path / "store" / key).mkdir()
+    checkpoint.rename(tmp_path / "store" / key / CHECKPOINTS[0])
+    code, _, lines = call(f"run {TINY} --seed 1 --store", tmp_path / "store")
+    assert code == 5
+    assert "seed is 0, expected 1" in lines[0]
+
+
+def test_an_error_of_ours_keeps_its_traceback(monkeypatch):
+    monkeypatch.setattr(cli, "app", lambda **options: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        cli.main([])
+
+
+def test_the_module_is_the_command():
+    command = [sys.executable, "-m", "lt_core", "run", "--dataset", "digits", "--method", "sofmax"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert answer.returncode == 2
+    assert answer.stderr.count("\n") == 1
+    assert "did you mean 'softmax'?" in answer.stderr
+
+
+# -- run -------------------------------------------------------------------------------------
+
+
+def test_run_prints_its_record_as_json_and_again_without_training(call, tmp_path):
+    code, out, lines = call(f"run {TINY} --store", tmp_path)
+    assert (code, lines) == (0, [])
+    record = json.loads(out)
+    assert record["method"] == "softmax"
+    assert 0 <= record["top1"] <= 100
+    before = files(tmp_path)
+    code, again, _ = call(f"run {TINY} --store", tmp_path)
+    assert (code, json.loads(again)) == (0, record)
+    assert files(tmp_path) == before
+
+
+def test_an_empty_group_is_null_in_the_printed_record(call, tmp_path):
+    short = "--dataset digits --method softmax --epochs 1 --override batch_size=600 --device cpu"
+    _, out, _ = call(f"run {short} --store", tmp_path)
+    record = json.loads(out, parse_constant=pytest.fail)  # NaN is no JSON
+    assert record["top1_few"] is None
+
+
+def test_parameters_and_overrides_reach_the_run(call, tmp_path):
+    options = "--dataset digits --method focal --imbalance-factor 100 --epochs 1 --device cpu"
+    options += " --param gamma=2 --override learning_rate=2e-1 --override flip=true"
+    _, out, _ = call(f"run {options} --store", tmp_path)
+    record = json.loads(out)
+    assert record["variant"] == "gamma=2"
+    assert record["overrides"] == "flip=True,learning_rate=0.2"
+
+
+def test_a_time_budget_ends_with_75_and_the_next_call_goes_on(call, tmp_path):
+    code, out, lines = call(f"run {TINY} --time-budget 0 --store", tmp_path / "one")
+    assert (code, out) == (75, "")
+    assert "stopped at epoch 1 of 2; call again to go on" in lines[0]
+    code, out, _ = call(f"run {TINY} --store", tmp_path / "one")
+    assert code == 0
+    _, whole, _ = call(f"run {TINY} --store", tmp_path / "two")
+    assert json.loads(out)["top1"] == json.loads(whole)["top1"]
+
+
+def test_a_warning_is_one_line(call, tmp_path):
+    call(f"run {TINY} --time-budget 0 --store", tmp_path)
+    (checkpoint,) = tmp_path.glob("*/checkpoint")
+    checkpoint.write_bytes(b"damaged")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        code, _, lines = call(f"run {TINY} --store", tmp_path)
+    assert code == 0
+    assert lines == [f"lt-core: warning: {checkpoint}: damaged, not used"]
+
+
+# -- reproduce, status, merge ---------------------------------------------------------------------
+
+
+def test_reproduce_without_papermill_prints_the_table(call, tmp_path):
+    options = "--dataset digits --imbalance-factor 100 --methods softmax,focal --seeds 1 --epochs 1"
+    options += " --direct --processes 1 --device cpu"
+    code, out, lines = call(f"reproduce table1 {options} --store", tmp_path)
+    assert (code, lines) == (0, [])
+    assert "[2/2] digits factor 100 focal seed 0" in out
+    assert len(runs.load(tmp_path)) == 2
+    code, out, _ = call(f"reproduce table1 {options} --store", tmp_path)
+    assert out.startswith("2 of 2 runs are there already")
+
+
+def test_status_counts_and_names(call, tmp_path):
+    for seed, top1 in enumerate((50.0, 60.0)):
+        add_run(tmp_path, f"plain-{seed}", top1=top1, seed=seed)
+    add_run(tmp_path, "other", top1=90.0, variant="gamma=2")
+    damaged = add_run(tmp_path, "damaged").path
+    edited(damaged, lambda result: result["record"].update(top1=99.0))
+    (tmp_path / "started").mkdir()
+    (tmp_path / "started" / "checkpoint").write_bytes(b"")
+    code, out, _ = call("status --store", tmp_path)
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0] == f"3 finished, 1 unfinished runs in {tmp_path}"
+    assert any(line.split()[-3:] == ["55.0", "7.07", "2"] for line in lines)  # apart by variant
+    assert lines[-1].startswith(f"set aside: {damaged}")
+
+
+def test_status_of_an_empty_store(call, tmp_path):
+    assert call("status --store", tmp_path / "none")[:2] == (
+        0,
+        f"0 finished, 0 unfinished runs in {tmp_path / 'none'}\n",
+    )
+
+
+def test_merge_joins_and_writes_records(call, tmp_path):
+    add_run(tmp_path / "there", "a")
+    add_run(tmp_path / "here", "b")
+    code, out, _ = call(
+        f"merge {tmp_path}/there --store {tmp_path}/here --records {tmp_path}/table.csv"
+    )
+    assert code == 0
+    assert out.splitlines() == [
+        f"1 runs added to {tmp_path}/here, 0 were there already",
+        f"2 records in {tmp_path}/table.csv",
+    ]
+
+
+def test_merge_refuses_a_contradiction(call, tmp_path):
+    add_run(tmp_path / "there", "a", top1=1.0)
+    add_run(tmp_path / "here", "a", top1=2.0)
+    code, out, lines = call(f"merge {tmp_path}/there --store {tmp_path}/here")
+    assert (code, out, len(lines)) == (6, "", 1)
+    assert "run a: top1" in lines[0]
