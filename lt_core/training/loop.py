@@ -183,6 +183,8 @@ def settings(device: torch.device, deterministic: bool):
     if device.type != "cuda":
         yield
         return
+    if deterministic:  # read by cuBLAS, which otherwise may choose another order of sums
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     flags = torch.backends.cudnn.flags(
         enabled=True, benchmark=not deterministic, deterministic=deterministic, allow_tf32=False
     )
