@@ -28,7 +28,10 @@ def test_published_numbers_are_complete():
     table = tables.published("table1")
     assert len(table) == 3 * 4 * 8
     assert table["top1"].between(0, 100).all()
-    assert set(table["method"]) == set(tables.rows("table1")) - {"gala", "gala+rebalance"}
+    assert set(table["method"]) == {row.label for row in tables.get("table1").rows} - {
+        "gala",
+        "gala+rebalance",
+    }
     assert table.set_index(["dataset", "imbalance_factor", "method"])["top1"][
         ("cifar100", 100, "icb")
     ] == pytest.approx(41.59)
@@ -51,9 +54,14 @@ def test_every_published_row_of_a_table_can_be_shown():
 # plans
 
 
-def test_quick_table1_is_81_runs():
+def test_quick_table1_is_81_runs_and_36_beyond_the_papers():
     plan = tables.plan("table1", dataset="digits", seeds=3)
-    assert len(plan) == len({config.key for config in plan}) == 81
+    assert len(plan) == len({config.key for config in plan}) == 81 + 36
+    beyond = {row.method for row in tables.get("table1").beyond}
+    assert beyond == {"ldam", "balanced_softmax", "logit_adjustment", "gcl"}
+    assert sum(config.method in beyond for config in plan) == 36
+    papers = tables.plan("table1", dataset="cifar10", seeds=3)
+    assert not beyond & {config.method for config in papers}
     assert {config.imbalance_factor for config in plan} == {100, 10, 1}
     assert {config.seed for config in plan} == {0, 1, 2}
     assert "gala" in {config.method for config in plan}  # once: +rebalance needs no run

@@ -5,8 +5,8 @@ training. A *plan* is the list of runs that fill some of a table's cells. A *cel
 what the finished runs of one row, data set, factor and recipe have come to.
 
 >>> from lt_core import tables
->>> len(tables.plan("table1", dataset="digits"))  # 9 methods, 3 factors, 3 seeds
-81
+>>> len(tables.plan("table1", dataset="digits"))  # 13 methods, 3 factors, 3 seeds
+117
 >>> print(tables.render(tables.cells(lt_core.runs.load("runs"), "table1")))  # doctest: +SKIP
 """
 

@@ -42,7 +42,7 @@ PROTOCOL = (
 
 COLUMNS = (
     *PROTOCOL,
-    *("method", "full", "n", "planned", "mean", "sd", "mean_best"),
+    *("method", "beyond", "full", "n", "planned", "mean", "sd", "mean_best"),
     *GROUPS,
     *("pooled_sd", "df", "low", "high", "paper", "verdict", "verdict_best"),
     *("note", "seeds", "values", "keys"),
@@ -180,14 +180,21 @@ class _Line(NamedTuple):
     variant: str
     published: str | None
     rebalanced: bool
+    beyond: bool = False
 
 
 def _lines(entry: Table, groups: list[_Group], extras: bool) -> list[_Line]:
     """The table's rows that have a group, then any other methods that were planned."""
     present = dict.fromkeys((group.method, group.variant) for group in groups)
     lines = [
-        _Line(row.label, *_identity(row.method, **row.params), row.published, row.rebalanced)
-        for row in entry.rows
+        _Line(
+            row.label,
+            *_identity(row.method, **row.params),
+            row.published,
+            row.rebalanced,
+            row in entry.beyond,
+        )
+        for row in (*entry.rows, *entry.beyond)
     ]
     lines = [line for line in lines if (line.method, line.variant) in present]
     known = {(line.method, line.variant) for line in lines}
@@ -237,7 +244,13 @@ def _cell(line: _Line, group: _Group, entry: Table, spreads: Mapping, not_run: M
     low, high = prediction_interval(values.mean(), n, spread)
     paper, reason = _paper(line, group, entry)
     cell = dict(zip(PROTOCOL, group.protocol, strict=True))
-    cell |= {"method": line.label, "full": _is_full(group), "n": n, "planned": group.planned}
+    cell |= {
+        "method": line.label,
+        "beyond": line.beyond,
+        "full": _is_full(group),
+        "n": n,
+        "planned": group.planned,
+    }
     cell |= {"mean": values.mean(), "sd": values.std(), "mean_best": best.mean()}
     cell |= {name: finished[f"top1_{name}{suffix}"].astype(float).mean() for name in GROUPS}
     cell |= {"pooled_sd": spread.sd, "df": spread.df, "low": low, "high": high, "paper": paper}

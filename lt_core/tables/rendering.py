@@ -106,7 +106,13 @@ def _what(block: pd.DataFrame) -> str:
 
 
 def _mark(block: pd.DataFrame) -> str:
-    """What keeps a block from being read beside the paper."""
+    """Which rows no paper's table has, and what keeps the block from standing beside it."""
+    beyond = pd.unique(block["method"][block["beyond"]])
+    ours = f"; beyond the papers' tables: {', '.join(beyond)}" if len(beyond) else ""
+    return ours + _comparability(block)
+
+
+def _comparability(block: pd.DataFrame) -> str:
     if not block["full"].all():
         return "; REDUCED: a shortened or changed recipe, not to be read beside the paper"
     if block["paper"].isna().all():
