@@ -98,7 +98,7 @@ def set_up():
         create(python)
     reuse_torch(python)
     print("installing what is needed: one to three minutes, most of it is torch", flush=True)
-    install = [venv_python(), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    install = [venv_python(), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
     if call([*install, "--editable", ".[all]"]) != 0:
         stop(
             "The packages could not be installed; pip says why above. Is there a connection to a"
