@@ -22,6 +22,8 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
+import filelock
+
 from lt_core import errors, notebooks
 from lt_core.notebook_process import sha256, tags, write
 
@@ -58,13 +60,18 @@ def build(
 
     Returns the path of the first page. Raises BookError, naming what went wrong, if a
     page has a warning; what a notebook raises; ConfigError for a broken table of
-    contents.
+    contents; BusyError while another process builds.
     """
     root = Path(root).resolve()
     work = root / (work or "_run")
-    pages = execute(root, quick=quick, jobs=jobs, store=store, work=work)
-    _assemble(root, work / "source", pages)
-    return _render(work, root / out / "html")
+    work.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(work / "build.lock", timeout=0):
+            pages = execute(root, quick=quick, jobs=jobs, store=store, work=work)
+            _assemble(root, work / "source", pages)
+            return _render(work, root / out / "html")
+    except filelock.Timeout:
+        raise errors.BusyError(f"{work}: another process builds the book; wait for it") from None
 
 
 def execute(

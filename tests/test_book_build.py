@@ -3,6 +3,7 @@
 import shutil
 
 import ci_book
+import filelock
 import pytest
 
 from lt_core import book, errors, notebooks
@@ -119,6 +120,13 @@ def test_a_page_with_a_warning_means_no_book_however_often_it_is_built(root):
             book.build(root)
         assert "nobody" in str(caught.value)
     assert (root / "_build/html/old").exists()
+
+
+def test_two_processes_do_not_build_one_book(root):
+    (root / "_run").mkdir()
+    lock = filelock.FileLock(root / "_run/build.lock")
+    with lock, pytest.raises(errors.BusyError, match="another process builds the book"):
+        book.build(root)
 
 
 def test_a_broken_table_of_contents_is_named(root):
