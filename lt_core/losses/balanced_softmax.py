@@ -20,6 +20,8 @@ class BalancedSoftmax(LongTailLoss):
     :math:`\tilde p_j \propto n_j e^{z_j}`. Predict with the plain ``z``. Logit adjustment
     with ``tau = 1`` is the same loss: their shifts differ by a constant.
 
+    Parameters: none.
+
     logits ``(N, C)`` unnormalised; target ``(N,)`` int64 in ``[0, C)``. Returns nats.
     Source: Ren et al. 2020, arXiv:2007.10740.
     """

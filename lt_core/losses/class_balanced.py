@@ -28,6 +28,8 @@ class ClassBalanced(LongTailLoss):
     Gradient: :math:`w_y (p_j - [j = y])`. The weight scales a sample's whole pull and
     all its pushes alike; it cannot change who pushes whom.
 
+    Parameters: none.
+
     logits ``(N, C)`` unnormalised; target ``(N,)`` int64 in ``[0, C)``. Returns nats.
     ``reduction="mean"`` divides by the batch size; the published re-weighting baselines
     use PyTorch's weighted mean, ``reduction="weighted_mean"``, in which the scale of the

@@ -48,6 +48,8 @@ class EffectiveNumber(LongTailLoss):
       softmax probabilities averaged over the classes. It is not the paper's loss and is
       here so that results obtained with it can be recognised.
 
+    Defaults: the authors' scripts have ``beta`` .9999 and ``gamma`` 1.
+
     logits ``(N, C)`` unnormalised; target ``(N,)`` int64 in ``[0, C)``. Returns nats.
     The authors divide by the batch size (``"mean"``), LDAM-DRW by the sum of the weights
     (``"weighted_mean"``).

@@ -33,6 +33,10 @@ class Equalization(DrawingLoss):
     :math:`\sum_j (1 - T(\pi_j)(1 - [j=y]))\, \mathrm{BCE}(\sigma(z_j), [j = y])`, which
     draws nothing.
 
+    Defaults: ``ignore_probability`` .9 as in both sources below; their ``threshold`` depends
+    on the data (.05 for CIFAR-10, .005 for CIFAR-100 at factor 100), and ``.5 / C`` gives
+    just these.
+
     logits ``(N, C)`` unnormalised; target ``(N,)`` int64 in ``[0, C)``. Returns nats.
     Source: Tan et al. 2020, arXiv:2003.05176; softmax form as in lt-project and
     BagofTricks-LT, sigmoid form as in the authors' detection code without its background.

@@ -37,6 +37,8 @@ class Focal(LongTailLoss):
     probability (equal when unweighted); ``detach_modulator``: GCL's form, in which the
     factor carries no gradient.
 
+    Defaults: ``gamma`` 1 is LDAM-DRW's; the original, for detectors, recommends 2.
+
     logits ``(N, C)`` unnormalised; target ``(N,)`` int64 in ``[0, C)``. Returns nats.
     Source: Lin et al. 2017, arXiv:1708.02002, in softmax form as in LDAM-DRW; the
     original is one-vs-all (``effective_number`` with ``form="focal"``).

@@ -37,6 +37,9 @@ class GALA(LongTailLoss):
     cancels in the softmax; gradients of the mean, whatever ``gradient_scale`` says; and
     each step adds the running total again, so that early gradients dominate.
 
+    Defaults: those of the authors' code; it sets ``lambda1`` 1.2 and ``lambda2`` .9 where
+    predictions are re-balanced after training.
+
     logits ``(N, C)`` unnormalised; target ``(N,)`` int64 in ``[0, C)``. Returns nats.
     Source: formula and code of the authors' repository, lt-project (GALA).
     """

@@ -28,17 +28,17 @@ class GCL(DrawingLoss):
 
     with :math:`\varepsilon_j \sim \mathcal N(0, 1/3)` (standard deviation) for each sample and
     class: the rarer a class, the wider its cloud; the largest class has none, and with equal
-    counts none has. The factor :math:`(1 - \tilde p_y)^\gamma` carries no gradient, so the
-    gradient with respect to the cosines is it times :math:`s\,(\tilde p_j - [j = y])`.
+    counts none has. Gradient with respect to the cosines:
+    :math:`(1 - \tilde p_y)^\gamma s\,(\tilde p_j - [j = y])`; the factor in front carries none.
 
     ``forward(logits, target, draw=None)``: ``draw`` ``(N, C)`` are the :math:`\varepsilon`,
     before clipping. Without it the loss draws from its own ``generator``; outside training
     it draws nothing, and :math:`\varepsilon = 0`.
 
     Parameters: ``scale > 0`` (:math:`s`); ``margin >= 0`` (:math:`m`) and ``noise >= 0``
-    (:math:`a`), both in units of the cosine; ``focal_gamma >= 0``. The defaults are the
-    authors' first stage; their second, on a frozen backbone with re-sampled data, is
-    ``scale=20, margin=.1, focal_gamma=1``.
+    (:math:`a`), both in units of the cosine; ``focal_gamma >= 0``.
+    Defaults: the authors' first stage; their second, on a frozen backbone with re-sampled
+    data, is ``scale=20, margin=.1, focal_gamma=1``.
 
     logits ``(N, C)`` **cosines** in [-1, 1], from ``classifier="cosine"``; target ``(N,)``
     int64 in ``[0, C)``. Returns nats.

@@ -35,6 +35,9 @@ class GHM(LongTailLoss):
     times too large), bins absent from the batch not decaying, and the mean over B·C.
     The released file for detectors divides by B·C + 1.2e-7; we do not.
 
+    Defaults: ``momentum`` is that of the authors' detectors, which have 30 bins; 10 is the
+    default of their code, there with momentum 0.
+
     logits ``(N, C)`` unnormalised; target ``(N,)`` int64 in ``[0, C)``. Returns nats.
     State: ``bin_mass`` ``(bins,)``. Evaluation uses what training has seen and weighs 1
     without it.

@@ -53,7 +53,8 @@ class ICB(LongTailLoss):
     g from the ``"raw"`` logits or from those ``"adjusted"`` by the margin.
 
     logits ``(N, C)`` unnormalised; target ``(N,)`` int64 in ``[0, C)``. Returns nats.
-    The papers give no memory. The default was chosen on validation images (digits at
+    Defaults: ``gamma`` is Seesaw's ``p``, whose first factor the margin is. The papers give no
+    memory. Its default was chosen on validation images (digits at
     factors 50 and 10, three seeds, among 1, 20, 200 and 2,000): the longer the memory, the
     better the density and the worse the network, because in the long run every category
     keeps half its gradient however well it is learned, and the head's half is the largest.

@@ -29,10 +29,10 @@ class LDAM(LongTailLoss):
     ``class_weight`` and change in place. A loss that is never told an epoch stays unweighted.
     The authors divide by the sum of the weights: ``reduction="weighted_mean"``.
 
-    Parameters: ``max_margin >= 0``, in units of the cosine (the authors: .5 for small data
-    sets, .3 for iNaturalist); ``scale > 0``; ``deferred_from`` in ``[0, 1]``, a fraction of
-    training: .8 is epoch 160 of 200, 0 weights from the start, 1 is LDAM without DRW;
-    ``beta`` in ``[0, 1)``.
+    Parameters: ``max_margin >= 0``, in units of the cosine; ``scale > 0``; ``deferred_from``
+    in ``[0, 1]``, a fraction of training: .8 is epoch 160 of 200, 0 weights from the start,
+    1 is LDAM without DRW; ``beta`` in ``[0, 1)``.
+    Defaults: those of the authors' code; they use a ``max_margin`` of .3 for iNaturalist.
 
     logits ``(N, C)`` **cosines** in [-1, 1], from ``classifier="cosine"``; target ``(N,)``
     int64 in ``[0, C)``. Returns nats.

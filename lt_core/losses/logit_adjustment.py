@@ -26,6 +26,8 @@ class LogitAdjustment(LongTailLoss):
     above, or ``"released"``, the authors' :math:`z + \log(\pi^\tau + 10^{-12})`, which
     differs for rare classes at a large ``tau``.
 
+    Defaults: ``tau`` 1 as in the paper, where the loss is consistent for balanced accuracy.
+
     logits ``(N, C)`` unnormalised; target ``(N,)`` int64 in ``[0, C)``. Returns nats.
     Source: Menon et al. 2021, arXiv:2007.07314. The post-hoc form is
     :func:`lt_core.rebalancing.adjust_logits`.

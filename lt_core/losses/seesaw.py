@@ -23,8 +23,10 @@ class Seesaw(LongTailLoss):
 
     with :math:`s = \mathrm{softmax}(z)`. The first factor (mitigation) spares a class
     rarer than the target; the second (compensation) restores its push where the class is
-    mistaken for the target. Both are constants to the gradient, which is that of softmax at
-    the scaled logits: :math:`\tilde p_j - [j = y]`, :math:`\tilde p \propto S_{yj} e^{z_j}`.
+    mistaken for the target. Gradient: both factors are constants to it, so it is that of
+    softmax at the scaled logits, :math:`\tilde p_j - [j = y]`,
+    :math:`\tilde p_j \propto S_{yj} e^{z_j}`.
+
     As :math:`\log s_j - \log s_i = z_j - z_i`, everything stays in log space.
 
     :math:`N` counts the samples seen, this batch included, each class at least 1. Its state
@@ -32,6 +34,8 @@ class Seesaw(LongTailLoss):
 
     Parameters: ``p >= 0`` and ``q >= 0``, exponents; ``eps`` in ``(0, 1]``, a probability;
     ``initial_counts``: counts to start from, ``(C,)``, each >= 0, or None for zeros.
+
+    Defaults: those of the paper.
 
     logits ``(N, C)`` unnormalised; target ``(N,)`` int64 in ``[0, C)``. Returns nats.
     Source: Wang et al. 2021, arXiv:2008.10032; order of update and clamps as in mmdet

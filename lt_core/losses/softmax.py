@@ -17,6 +17,8 @@ class Softmax(LongTailLoss):
     nor the gradient knows the class counts; a head class dominates only because its
     samples come more often.
 
+    Parameters: none.
+
     logits ``(N, C)`` unnormalised; target ``(N,)`` int64 in ``[0, C)``. Returns nats.
     Source: the baseline ("Softmax") of arXiv:2204.09234, Table 1.
     """
