@@ -76,7 +76,9 @@ def record(
         for _ in engine.steps():
             pass
     engine.end_epoch().read()
-    kept = (torch.cat(part).view(config.epochs, -1).cpu().numpy() for part in zip(*steps, strict=True))
+    kept = (
+        torch.cat(part).view(config.epochs, -1).cpu().numpy() for part in zip(*steps, strict=True)
+    )
     prediction = engine.logits.argmax(dim=1).cpu().numpy()
     accuracy = class_accuracy(prediction, evaluated.targets.numpy(), train.num_classes)
     return Recording(*kept, accuracy)
