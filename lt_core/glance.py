@@ -61,6 +61,9 @@ def markdown(text: str) -> str:
     text = text.strip()
     if block := re.match(r"\.\. math::\s*(.*)", text, re.DOTALL):
         formula = re.sub(r"\n\s*", "\n", block[1].strip())
+        if len(formula) > 110:  # too wide for a page: a line each
+            lines = formula.replace("\\qquad", "\\\\")
+            formula = f"\\begin{{gathered}}\n{lines}\n\\end{{gathered}}"
         return f"$$\n{formula}\n$$"
     text = re.sub(r":math:`([^`]*)`", lambda found: f"${' '.join(found[1].split())}$", text)
     text = re.sub(r":(?:func|class|mod|meth):`[.~]?([^`]*)`", r"`\1`", text)
@@ -126,7 +129,6 @@ def overview() -> pd.DataFrame:
     for name in losses.names():
         loss_class = losses.loss_class(name)
         rows[name] = {
-            "parameters": len(losses.defaults(name)),
             "logits": "cosines" if loss_class.takes_cosines else "any",
             "state": "no" if state(name) == "nothing" else "yes",
             "epoch": "yes" if loss_class.set_epoch is not losses.LongTailLoss.set_epoch else "no",

@@ -6,10 +6,11 @@ import functools
 
 import pytest
 import torch
-from contract import COUNTS, batches_for, covered, draws, step
+from contract import covered
 from ranks import run_two, train
 
 from lt_core import losses
+from lt_core.losses.contract.probes import COUNTS, batches_for, draws, step
 from lt_core.losses.draws import DrawingLoss
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from contract import COUNTS, batch, step
 
 from lt_core import losses
 from lt_core.errors import ConfigError
+from lt_core.losses.contract.probes import COUNTS, batch, step
 from lt_core.losses.ghm import equal_bins
 
 EVEN = [7] * len(COUNTS)
