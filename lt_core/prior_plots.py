@@ -79,18 +79,12 @@ def differences(ax: Axes, table: pd.DataFrame, baseline: str) -> None:
     ax.spines["left"].set_visible(False)
 
 
-def over_tau(
-    ax: Axes, taus: np.ndarray, curves: Mapping[str, np.ndarray], bands: bool = True
-) -> None:
-    """Accuracy ``(runs, taus)`` in percent against tau, a marker and a dash a method."""
-    ends = {}
+def over_tau(ax: Axes, taus: np.ndarray, curves: Mapping[str, np.ndarray]) -> None:
+    """Accuracy ``(runs, taus)`` in percent against tau, means over the runs."""
+    ends, every = {}, max(1, len(taus) // 6)
     styles = zip(MARKERS, DASHES, strict=False)
     for (label, values), (marker, dash) in zip(curves.items(), styles, strict=False):
         mean = values.mean(axis=0)
-        if bands and len(values) > 1:
-            deviation = values.std(axis=0, ddof=1)
-            ax.fill_between(taus, mean - deviation, mean + deviation, color="0.93", linewidth=0)
-        every = max(1, len(taus) // 6)
         ax.plot(taus, mean, color=METHOD_COLOR, linestyle=dash, marker=marker, markevery=every)
         ends[label] = mean[-1]
     ax.set(xlabel="tau", ylabel="accuracy, %", xlim=(taus[0], taus[-1]))
