@@ -53,7 +53,7 @@ def check(loss_class: type[LongTailLoss], **params) -> dict[str, str]:
             promise(make)
             verdict = "holds"
         except Exception as error:  # a loss under test may raise anything
-            reason = " ".join(str(error).split()) or "no reason given"
+            reason = str(error).strip().partition("\n")[0] or "no reason given"
             verdict = f"broken: {type(error).__name__}: {reason}"
         verdicts[promise.__doc__.splitlines()[0]] = verdict
     return verdicts
