@@ -14,6 +14,7 @@ from lt_core.runs import (
     RESULT,
     Run,
     Store,
+    read,
     reported,
     scan,
     write_atomically,
@@ -22,6 +23,8 @@ from lt_core.runs import (
 #: What two machines may differ in without contradicting each other.
 CIRCUMSTANCES = (
     "seconds",
+    "pack",
+    "deterministic",
     "device",
     "hardware",
     "torch",
@@ -60,14 +63,26 @@ def merge(
                 known += 1
     store.prepare()
     for key, run in incoming.items():
+        contents = {name: run.content(name) for name in _names(run)}
+        contents[RESULT] = (run.path / RESULT).read_bytes()  # last, as always
         with store.lock(key), reported(store.path):
-            for name in _names(run):
-                write_atomically(store.directory(key) / name, run.content(name))
-            content = (run.path / RESULT).read_bytes()
-            write_atomically(store.directory(key) / RESULT, content)
+            twin = _finished(store, key)
+            if twin is not None:  # by another process, since we looked
+                _compare(run, twin)
+                continue
+            for name, content in contents.items():
+                write_atomically(store.directory(key) / name, content)
             for name in CHECKPOINTS:  # of a start that was made here
                 (store.directory(key) / name).unlink(missing_ok=True)
     return len(incoming), known
+
+
+def _finished(store: Store, key: str) -> Run | None:
+    """The run in ``store``; None when there is none, or one whose files do not count."""
+    try:
+        return read(store.directory(key))
+    except StoreError:
+        return None
 
 
 def _names(run: Run) -> list[str]:

@@ -198,10 +198,15 @@ def read(directory: str | os.PathLike) -> Run:
         raise StoreError(f"{path}: its content does not match its hash; delete the directory")
     if directory.name != key:
         raise StoreError(f"{directory}: holds run {key}, copied or renamed; move it back")
-    for name in (METRICS, HISTORY):
-        if not (directory / name).exists():
-            raise StoreError(f"{directory / name}: missing; delete the directory to train again")
-    return Run(directory, key, config, record, files)
+    run = Run(directory, key, config, record, files)
+    for name in (METRICS, HISTORY):  # the small ones; logits are checked when they are read
+        try:
+            run.content(name)
+        except FileNotFoundError:
+            raise StoreError(
+                f"{directory / name}: missing; delete the directory to train again"
+            ) from None
+    return run
 
 
 def open(store: str | os.PathLike | Store, key: str) -> Run:

@@ -54,7 +54,7 @@ def create(name: str, num_classes: int, seed: int | None = None, **params) -> nn
     if seed is None:
         return _MODELS[name](num_classes, **params)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed also reseeds the GPUs
         return _MODELS[name](num_classes, **params)
 
 

@@ -80,13 +80,13 @@ def reproduce(
         store.prepare()
     there = len(configs) - len(missing) - len(damaged)
     with Progress(len(configs), there, progress) as report:
-        if missing and device.type == "cpu" and processes > 1 and len(missing) > 1:
+        # One missing run too goes to a worker: its threads must be those of all others.
+        if missing and device.type == "cpu" and processes > 1:
             if download:  # once, before several processes want the same files
                 images = Images(device, data_root, download)
                 for config in missing:
                     images.train(config)
-            count = min(processes, len(missing))
-            outcome = _in_processes(missing, store, count, data_root, deadline, report)
+            outcome = _in_processes(missing, store, processes, data_root, deadline, report)
         else:
             images = Images(device, data_root, download)
             with settings(device, deterministic):
@@ -125,7 +125,7 @@ def interleaved(
             if deadline is not None and time.monotonic() > deadline:
                 outcome.unfinished.append(config.key)
             else:
-                steps = training(config, store, images, deadline=deadline)
+                steps = training(config, store, images, deadline=deadline, pack=width)
                 active[config.key] = config, steps
         for key, (config, steps) in list(active.items()):
             try:
@@ -138,6 +138,14 @@ def interleaved(
                 outcome.busy.append(key)
             except Unfinished:
                 outcome.unfinished.append(key)
+            except torch.OutOfMemoryError:
+                outcome.failed[key] = (
+                    TrainingError.exit_code,
+                    (
+                        f"out of memory with {len(active)} runs on {images.device}; "
+                        "call again with a smaller --pack"
+                    ),
+                )
             except LtError as error:
                 outcome.failed[key] = error.exit_code, str(error)
                 if isinstance(error, StoreError):
@@ -205,7 +213,7 @@ def _in_processes(
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         (folder / "request").write_text(json.dumps(request))
         workers = {}
-        for number in range(processes):
+        for number in range(min(processes, len(plan))):
             answer = folder / f"outcome-{number}"
             command = [sys.executable, "-m", WORKER, folder / "request", answer]
             # In a session of their own: Ctrl-C reaches this process, which ends them.

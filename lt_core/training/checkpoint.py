@@ -57,7 +57,7 @@ class Checkpoint:
         """
         for content in self.store.checkpoints(self.key):
             try:
-                saved = torch.load(io.BytesIO(content), map_location=self.device, weights_only=True)
+                saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
                 identity, surroundings = saved["identity"], saved["surroundings"]
                 state, history, seconds = saved["state"], saved["history"], saved["seconds"]
             except Exception as error:  # a file that is not ours can raise anything here

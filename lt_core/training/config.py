@@ -153,6 +153,11 @@ class RunConfig:
             if value != defaults[name]
         )
 
+    @property
+    def overrides_text(self) -> str:
+        """The recipe's fields that were replaced, ``"a=1,b=2"``."""
+        return ",".join(f"{name}={value}" for name, value in sorted(self.overrides.items()))
+
     def resolved_recipe(self) -> recipes.Recipe:
         return recipes.get(self.recipe, self.overrides)
 

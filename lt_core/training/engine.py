@@ -54,6 +54,8 @@ class Engine:
         self.rates = self.recipe.learning_rates(config.epochs)
         self.uses_graphs = device.type == "cuda" if graphs is None else graphs
         self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        if self.stream is not None:  # what is shared was filled on the current stream
+            self.stream.wait_stream(torch.cuda.current_stream(device))
         size, batch = len(train.targets), self.recipe.batch_size
         self.full_steps, self.last_batch = divmod(size, batch)
         if self.recipe.drop_last and self.full_steps:
@@ -104,6 +106,8 @@ class Engine:
             len(self.test.targets), train.num_classes, dtype=torch.float32, device=device
         )
         self.correct = torch.zeros((), dtype=torch.int64, device=device)
+        #: Whether all test logits are finite.
+        self.usable = torch.ones((), dtype=torch.bool, device=device)
         self._train = self._evaluate = self._train_last = None
 
     @contextlib.contextmanager
@@ -145,10 +149,11 @@ class Engine:
         with self.on_stream():
             self.model.eval()
             if self._evaluate is None:
+                self._evaluation()  # cuDNN chooses its algorithms, which no capture allows
                 self._evaluate = self.captured(self._evaluation)
             self._evaluate()
             return Readout(
-                (self.loss_sum, self.correct, self.diverged_at),
+                (self.loss_sum, self.correct, self.diverged_at, self.usable),
                 self.images_per_epoch,
                 len(self.test.targets),
                 self.recipe.batch_size,
@@ -184,6 +189,7 @@ class Engine:
             images = self.test.images[start : start + size].permute(0, 3, 1, 2)
             self.logits[start : start + size] = self.model(self.normalise(images))
         self.correct.copy_((self.logits.argmax(dim=1) == self.test.targets).sum())
+        self.usable.copy_(self.logits.isfinite().all())
 
     def _prepare_steps(self) -> None:
         if self._train is not None:
@@ -262,7 +268,7 @@ class Readout:
         packed = torch.stack([value.double() for value in values])
         self._done = None
         if packed.device.type == "cuda":
-            self._values = torch.empty(3, dtype=torch.float64, pin_memory=True)
+            self._values = torch.empty(len(values), dtype=torch.float64, pin_memory=True)
             self._values.copy_(packed, non_blocking=True)
             self._done = torch.cuda.Event()
             self._done.record()
@@ -277,11 +283,16 @@ class Readout:
         """Mean training loss and test accuracy in percent; waits for the device."""
         if self._done is not None:
             self._done.synchronize()
-        loss_sum, correct, diverged_at = self._values.tolist()
+        loss_sum, correct, diverged_at, usable = self._values.tolist()
         if diverged_at >= 0:
             raise TrainingError(
                 f"the loss is not finite at step {int(diverged_at) // self.batch + 1}; "
                 "the weights before it are kept; lower the learning rate or check the data"
+            )
+        if not usable:
+            raise TrainingError(
+                "the network's outputs on the test images are not finite after the epoch; "
+                "lower the learning rate"
             )
         return {
             "train_loss": loss_sum / self.train_images,

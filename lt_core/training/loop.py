@@ -7,6 +7,7 @@ every step, so that several runs can share a GPU: see :mod:`lt_core.training.bat
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import time
 from collections.abc import Generator, Mapping
@@ -122,8 +123,12 @@ def training(
     *,
     deadline: float | None = None,
     report=None,
+    pack: int = 1,
 ) -> Generator[None, None, Run]:
-    """Train one run; yields after every step and returns the finished run."""
+    """Train one run; yields after every step and returns the finished run.
+
+    ``pack`` is how many runs share the device, for the record.
+    """
     with store.lock(config.key):
         if store.is_finished(config.key):  # by another process, since we looked
             return read_run(store.directory(config.key))
@@ -156,7 +161,8 @@ def training(
                     "call again to go on"
                 )
         seconds = seconds_before + time.monotonic() - started
-        return _finish(config, store, engine, dataset, history, seconds)
+        shared = {"seconds": round(seconds, 3), "pack": pack}
+        return _finish(config, store, engine, dataset, history, shared)
 
 
 def choose_device(device: str | torch.device | None) -> torch.device:
@@ -183,8 +189,8 @@ def settings(device: torch.device, deterministic: bool):
     if device.type != "cuda":
         yield
         return
-    if deterministic:  # read by cuBLAS, which otherwise may choose another order of sums
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # Deterministic mode needs it, and cuBLAS reads it once, at its first call.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     flags = torch.backends.cudnn.flags(
         enabled=True, benchmark=not deterministic, deterministic=deterministic, allow_tf32=False
     )
@@ -211,7 +217,7 @@ def _finish(
     engine: Engine,
     dataset: data.Dataset,
     history: list[dict],
-    seconds: float,
+    shared: dict,
 ) -> Run:
     with engine.on_stream():
         logits = engine.logits.cpu().numpy()
@@ -238,9 +244,12 @@ def _finish(
         "model": config.model,
         "classifier": config.classifier,
         "recipe": config.recipe,
-        "overrides": ",".join(f"{k}={v}" for k, v in sorted(config.overrides.items())),
+        "overrides": config.overrides_text,
         "epochs": config.epochs,
         "precision": config.precision,
+        # In full, so that runs made under other defaults are told apart.
+        "params": json.dumps(config.params, sort_keys=True),
+        "recipe_numbers": json.dumps(config.resolved_recipe().numbers(), sort_keys=True),
         "seed": config.seed,
         **numbers,
         "top1_best": float(frame["top1"][best]),
@@ -248,7 +257,8 @@ def _finish(
         "train_images": int(counts.sum()),
         "data_sha256": dataset.sha256,
         "test_overlap": dataset.overlap,
-        "seconds": round(seconds, 3),
+        **shared,
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
         "device": engine.device.type,
         "hardware": environment.hardware(engine.device),
         **environment.versions(),
