@@ -244,3 +244,28 @@ def test_six_processes_on_one_run_make_it_once(tmp_path, monkeypatch):
         message = "another process is training it" if code else config.key
         assert message in output.read_text()
     check_equal(tmp_path / "store", {config.key: expected})
+
+
+def test_a_last_run_trains_with_the_threads_of_all_others(tmp_path, monkeypatch):
+    """R12: what is left of a plan must not decide how many threads a run gets."""
+    seen = []
+
+    class Ended:
+        """A worker that ends at once, without an answer."""
+
+        returncode = 1
+
+        def __init__(self, command, env, **options):
+            seen.append(env["OMP_NUM_THREADS"])
+
+        def poll(self):
+            return self.returncode
+
+        wait = kill = poll
+
+    monkeypatch.setattr(batch.subprocess, "Popen", Ended)
+    monkeypatch.setattr(batch.torch, "get_num_threads", lambda: 4)
+    for count in (1, 2, 3):
+        with pytest.raises(TrainingError, match="exit code 1"):
+            make(plan(count), tmp_path, processes=2)
+    assert seen == ["2"] * 5
