@@ -23,7 +23,7 @@ def records(configs: list[RunConfig], top1=None) -> pd.DataFrame:
             "model": config.model,
             "classifier": config.classifier,
             "recipe": config.recipe,
-            "overrides": ",".join(f"{k}={v}" for k, v in sorted(config.overrides.items())),
+            "overrides": config.overrides_text,
             "epochs": config.epochs,
             "precision": config.precision,
             "seed": config.seed,

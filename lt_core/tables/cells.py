@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from lt_core import losses, runs
+from lt_core import runs
 from lt_core.statistics import (
     SOFTMAX_WHEN_BALANCED,
     Spread,
@@ -19,57 +19,29 @@ from lt_core.statistics import (
     prediction_interval,
     verdict,
 )
-from lt_core.tables.plans import REBALANCED, Table, get, published
-from lt_core.tables.plans import plan as full_plan
+from lt_core.tables.grouping import GROUPS, PROTOCOL, Group, cleaned, found_groups, planned_groups
+from lt_core.tables.plans import Table, get, published
 from lt_core.training import recipes
 from lt_core.training.config import RunConfig
 
-GROUPS = ("many", "medium", "few")
-
-#: Runs that agree in these, the method and its parameters differ in the seed only.
-PROTOCOL = (
-    "dataset",
-    "imbalance_factor",
-    "model",
-    "classifier",
-    "recipe",
-    "overrides",
-    "epochs",
-    "precision",
-    "subset_seed",
-    "holdout",
-)
-
 COLUMNS = (
     *PROTOCOL,
-    *("method", "beyond", "full", "n", "planned", "mean", "sd", "mean_best"),
+    *(
+        "method",
+        "beyond",
+        "rebalanced",
+        "borrowed",
+        "full",
+        "n",
+        "planned",
+        "mean",
+        "sd",
+        "mean_best",
+    ),
     *GROUPS,
     *("pooled_sd", "df", "low", "high", "paper", "verdict", "verdict_best"),
     *("note", "seeds", "values", "keys"),
 )
-
-
-@dataclass(frozen=True)
-class _Group:
-    """The finished runs of a method under one protocol, of ``planned`` that were wanted."""
-
-    method: str
-    variant: str
-    protocol: tuple
-    runs: pd.DataFrame
-    planned: int
-    borrowed: bool = False
-
-    @property
-    def comparable(self) -> tuple[str, ...]:
-        """What cells share whose runs scatter alike; a cosine classifier is part of a method."""
-        named = zip(PROTOCOL, self.protocol, strict=True)
-        return tuple(str(value) for name, value in named if name != "classifier")
-
-    def __getattr__(self, name: str) -> object:
-        if name in PROTOCOL:
-            return self.protocol[PROTOCOL.index(name)]
-        raise AttributeError(name)
 
 
 def cells(
@@ -81,24 +53,27 @@ def cells(
     """One row a cell of ``table``, from the finished runs in ``records``.
 
     With a ``plan`` exactly its runs count, by key. Without one, all runs of the table's
-    rows and recipe count, and a cell of the paper that has none is *not run*; ``not_run``
-    says why: ``{"tinyimagenet": "data", ("cifar10", 1): "data"}``.
+    rows and recipe count, by today's defaults, except those that held images out. A cell
+    of the paper that has no full run is *not run*; ``not_run`` says why:
+    ``{"tinyimagenet": "data", ("cifar10", 1): "data"}``.
 
     Columns: the protocol (``dataset``, ``imbalance_factor``, ``model``, ``recipe``,
-    ``epochs``, ``precision``, …), ``method`` (the row's label), ``full`` (the recipe as it
-    is, nothing shortened or changed), ``n`` finished of ``planned`` runs, ``mean`` and
-    ``sd`` of the last epoch in percent, ``mean_best`` of the best epoch, the groups
-    ``many``, ``medium``, ``few``, ``pooled_sd`` and ``df`` over comparable cells with the
-    95 % prediction interval ``low``, ``high`` for one new run, ``paper``, ``verdict`` and
-    ``verdict_best`` (*agrees*, *differs*, *no verdict (why)*, *not run (why)*),
-    ``note``, and the runs behind it: their ``seeds``, ``values`` and ``keys``.
+    ``epochs``, ``precision``, …), ``method`` (the row's label, with the classifier where
+    it is not the method's usual one), ``rebalanced``, ``borrowed`` (the runs are
+    softmax's), ``full`` (the recipe as it is, nothing shortened or changed), ``n``
+    finished of ``planned`` runs, ``mean`` and ``sd`` of the last epoch in percent,
+    ``mean_best`` of the best epoch, the groups ``many``, ``medium``, ``few``,
+    ``pooled_sd`` and ``df`` over comparable cells with the 95 % prediction interval
+    ``low``, ``high`` for one new run, ``paper``, ``verdict`` and ``verdict_best``
+    (*agrees*, *differs*, *no verdict (why)*, *not run (why)*), ``note``, and the runs
+    behind it: their ``seeds``, ``values`` and ``keys``.
 
     The paper's value is given only beside the full recipe, the paper's data and network.
     Comparable cells are those of one protocol: same data, factor, network and recipe.
     """
     entry = get(table)
-    records = _cleaned(records)
-    groups = _planned(records, plan) if plan is not None else _found(records, table)
+    records = cleaned(records)
+    groups = found_groups(records, table) if plan is None else planned_groups(records, plan)
     lines = _lines(entry, groups, extras=plan is not None)
     groups = _with_equivalents(groups, lines)
     spreads = {column: _spreads(groups, column) for column in ("top1", "top1_best")}
@@ -123,53 +98,12 @@ def by_class(
     """
     counts, found = np.array([], dtype=int), {}
     for _, cell in cells[cells["imbalance_factor"] == factor].iterrows():
-        name = f"class_accuracy{'_rebalanced' if cell['method'].endswith(REBALANCED) else ''}"
+        name = "class_accuracy_rebalanced" if cell["rebalanced"] else "class_accuracy"
         opened = [runs.open(store, key) for key in cell["keys"]]
         if opened:
             counts = opened[0].arrays["class_counts"]
             found[cell["method"]] = np.stack([run.arrays[name] for run in opened])
     return counts, found
-
-
-def _cleaned(records: pd.DataFrame) -> pd.DataFrame:
-    """Every column there, each run once; text that a CSV file left empty is empty text."""
-    texts = ("variant", "overrides")
-    numbers = [f"top1{g}{s}" for g in ("", "_many", "_medium", "_few") for s in ("", "_rebalanced")]
-    columns = ["key", "method", "seed", *texts, *PROTOCOL, *numbers, "top1_best"]
-    frame = records.reindex(columns=list(dict.fromkeys([*records.columns, *columns])))
-    defaults = {"variant": "", "overrides": "", "holdout": 0, "subset_seed": 0}
-    frame = frame.astype(dict.fromkeys(texts, object)).fillna(defaults)
-    return frame.drop_duplicates("key")
-
-
-def _planned(records: pd.DataFrame, plan: Iterable[RunConfig]) -> list[_Group]:
-    together = {}
-    for config in plan:
-        overrides = ",".join(f"{k}={v}" for k, v in sorted(config.overrides.items()))
-        values = [overrides if name == "overrides" else getattr(config, name) for name in PROTOCOL]
-        together.setdefault((config.method, config.variant, tuple(values)), []).append(config.key)
-    return [
-        _Group(*key, runs=records[records["key"].isin(keys)], planned=len(set(keys)))
-        for key, keys in together.items()
-    ]
-
-
-def _found(records: pd.DataFrame, table: str) -> list[_Group]:
-    """Groups of all runs that belong to the table, then the paper's cells without any."""
-    entry = get(table)
-    records = records[records["recipe"].isin(entry.recipes)]
-    by = ["method", "variant", *PROTOCOL]
-    groups = [
-        _Group(*key[:2], tuple(key[2:]), runs, len(runs))
-        for key, runs in records.groupby(by, sort=False, dropna=False)
-    ]
-    there = {(g.method, g.variant, g.dataset, g.imbalance_factor) for g in groups}
-    missing = [
-        group
-        for group in _planned(records.iloc[:0], full_plan(table))
-        if (group.method, group.variant, group.dataset, group.imbalance_factor) not in there
-    ]
-    return [*groups, *missing]
 
 
 class _Line(NamedTuple):
@@ -183,7 +117,7 @@ class _Line(NamedTuple):
     beyond: bool = False
 
 
-def _lines(entry: Table, groups: list[_Group], extras: bool) -> list[_Line]:
+def _lines(entry: Table, groups: list[Group], extras: bool) -> list[_Line]:
     """The table's rows that have a group, then any other methods that were planned."""
     present = dict.fromkeys((group.method, group.variant) for group in groups)
     lines = [
@@ -210,7 +144,7 @@ def _identity(method: str, **params: object) -> tuple[str, str]:
     return method, RunConfig("digits", method, params=params).variant
 
 
-def _with_equivalents(groups: list[_Group], lines: list[_Line]) -> list[_Group]:
+def _with_equivalents(groups: list[Group], lines: list[_Line]) -> list[Group]:
     """At factor 1, methods that are softmax there and were not run share softmax's runs."""
     run = {(g.method, g.protocol) for g in groups if g.variant == "" and len(g.runs)}
     shared = [
@@ -225,7 +159,7 @@ def _with_equivalents(groups: list[_Group], lines: list[_Line]) -> list[_Group]:
     return [g for g in groups if (g.method, g.protocol) not in filled] + shared
 
 
-def _spreads(groups: list[_Group], column: str) -> dict[tuple, Spread]:
+def _spreads(groups: list[Group], column: str) -> dict[tuple, Spread]:
     """The pooled spread of one run over comparable methods, borrowed runs once."""
     values = {}
     for group in groups:
@@ -234,7 +168,7 @@ def _spreads(groups: list[_Group], column: str) -> dict[tuple, Spread]:
     return {comparable: pooled_sd(columns) for comparable, columns in values.items()}
 
 
-def _cell(line: _Line, group: _Group, entry: Table, spreads: Mapping, not_run: Mapping) -> dict:
+def _cell(line: _Line, group: Group, entry: Table, spreads: Mapping, not_run: Mapping) -> dict:
     suffix = "_rebalanced" if line.rebalanced else ""
     finished = group.runs.dropna(subset=[f"top1{suffix}"])
     values = finished[f"top1{suffix}"].astype(float)
@@ -244,10 +178,13 @@ def _cell(line: _Line, group: _Group, entry: Table, spreads: Mapping, not_run: M
     low, high = prediction_interval(values.mean(), n, spread)
     paper, reason = _paper(line, group, entry)
     cell = dict(zip(PROTOCOL, group.protocol, strict=True))
+    unusual = "" if group.has_usual_classifier else f" ({group.classifier})"
     cell |= {
-        "method": line.label,
+        "method": f"{line.label}{unusual}",
         "beyond": line.beyond,
-        "full": _is_full(group),
+        "rebalanced": line.rebalanced,
+        "borrowed": group.borrowed,
+        "full": group.is_full,
         "n": n,
         "planned": group.planned,
     }
@@ -276,11 +213,7 @@ def _cell(line: _Line, group: _Group, entry: Table, spreads: Mapping, not_run: M
     return cell
 
 
-def _is_full(group: _Group) -> bool:
-    return group.epochs == recipes.get(group.recipe).epochs and not group.overrides
-
-
-def _paper(line: _Line, group: _Group, entry: Table) -> tuple[float, str]:
+def _paper(line: _Line, group: Group, entry: Table) -> tuple[float, str]:
     """The paper's value where it may stand beside the cell, else NaN and why not."""
     if entry.published is None:
         return np.nan, "no published number"
@@ -294,12 +227,11 @@ def _paper(line: _Line, group: _Group, entry: Table) -> tuple[float, str]:
     ]
     if numbers.empty:
         return np.nan, "no published number"
-    usual = "cosine" if losses.loss_class(group.method).takes_cosines else "linear"
     if group.recipe not in entry.recipes or group.overrides:
         return np.nan, "other recipe"
-    if not _is_full(group):
+    if not group.is_full:
         return np.nan, f"{group.epochs:g} of {recipes.get(group.recipe).epochs} epochs"
-    if group.model != numbers["model"].iloc[-1] or group.classifier != usual:
+    if group.model != numbers["model"].iloc[-1] or not group.has_usual_classifier:
         return np.nan, "other network"
     if group.holdout:
         return np.nan, "fewer training images"

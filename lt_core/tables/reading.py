@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from lt_core.errors import ConfigError
 from lt_core.statistics import compare_methods
+from lt_core.tables.grouping import BLOCK, GROUPS
 
 ALPHA = 0.05
 
@@ -20,7 +22,7 @@ def coverage(cells: pd.DataFrame) -> str:
     if paper.empty:
         return "None of these cells has a published number that may stand beside it."
     run = paper[paper["n"] > 0]
-    counts = run["verdict"].str.partition(" (")[0].value_counts()
+    counts = run["verdict"].str.split(" (", regex=False).str[0].value_counts()
     parts = [f"{counts.get(word, 0)} {word}" for word in ("agrees", "differs", "no verdict")]
     parts = [part.replace("agrees", "agree").replace("differs", "differ") for part in parts]
     return f"{len(run)} of {len(paper)} published cells were run in full: {', '.join(parts)}."
@@ -49,10 +51,26 @@ def ranking(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> st
 
 
 def differences(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> pd.DataFrame:
-    """The methods at ``factor`` against ``baseline``: see :func:`.compare_methods`."""
-    part = _run(cells, factor)[["method", "seeds", "values"]]
-    runs = part.explode(["seeds", "values"]).rename(columns={"seeds": "seed", "values": "top1"})
-    return compare_methods(runs.astype({"top1": float}), baseline)
+    """The methods at ``factor`` against ``baseline``: see :func:`.compare_methods`.
+
+    Every run counts once. A re-balanced row, and one that borrows softmax's runs, has no
+    runs of its own and is left out; ``attrs["left_out"]`` of the result names those rows.
+    Raises ConfigError where the cells are of several experiments: seeds are shared, and
+    noise is alike, within one only.
+    """
+    part = _run(cells, factor)
+    several = [name for name in BLOCK if len(part[name].unique()) > 1]
+    if several:
+        raise ConfigError(
+            f"cells: expected one experiment at factor {factor:g}, got several that differ in "
+            f"{', '.join(several)}; choose one before comparing methods"
+        )
+    copies = part["rebalanced"].astype(bool) | part["borrowed"].astype(bool)
+    own = part.loc[~copies, ["method", "seeds", "values"]]
+    runs = own.explode(["seeds", "values"]).rename(columns={"seeds": "seed", "values": "top1"})
+    table = compare_methods(runs.astype({"top1": float}), baseline)
+    table.attrs["left_out"] = tuple(part.loc[copies, "method"])
+    return table
 
 
 def significance(differences: pd.DataFrame, baseline: str = "softmax") -> str:
@@ -63,10 +81,12 @@ def significance(differences: pd.DataFrame, baseline: str = "softmax") -> str:
     listed = ", ".join(
         f"{_code(name)} ({row['difference']:+.1f})" for name, row in found.iterrows()
     )
-    return (
+    text = (
         f"{len(found)} of {len(differences)} rows differ from `{baseline}` by more than noise "
         f"explains (Holm-adjusted p < {ALPHA}){': ' if listed else ''}{listed}."
     )
+    left_out = ", ".join(map(_code, differences.attrs.get("left_out", ())))
+    return f"{text} Not tested, having no runs of their own: {left_out}." if left_out else text
 
 
 def trade(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> str:
@@ -78,7 +98,7 @@ def trade(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> str:
     best = others.loc[others["mean"].idxmax()]
     change = [
         f"{best[group] - reference[group].iloc[0]:+.1f} points on *{group}*"
-        for group in ("many", "medium", "few")
+        for group in GROUPS
         if pd.notna(best[group])
     ]
     return (

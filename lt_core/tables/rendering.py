@@ -8,9 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-#: Cells that differ in these stand in tables of their own.
-BLOCK = ("dataset", "model", "recipe", "overrides", "epochs", "precision", "subset_seed", "holdout")
-GROUPS = ("many", "medium", "few")
+from lt_core.tables.grouping import BLOCK, GROUPS
 
 
 @dataclass(frozen=True)
