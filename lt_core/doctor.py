@@ -27,6 +27,7 @@ from lt_core.errors import ConfigError
 from lt_core.training import RunConfig, environment
 from lt_core.training.augment import ImageBank
 from lt_core.training.engine import Engine, TestImages
+from lt_core.training.loop import settings
 
 PRECISIONS = ("float32", "bfloat16")
 PACKAGES = ("torchvision", "numpy", "pandas", "pyarrow", "pillow", "papermill", "jupyter-book")
@@ -108,17 +109,18 @@ def engine_rate(device: torch.device, precision: str, seconds: float = 1.0) -> f
     At least one step, and as many as begin within ``seconds``.
     """
     engine = _engine(device, precision)
-    engine.begin_epoch(0)
-    steps = engine.steps()
-    next(steps)  # the first step allocates
-    _wait(device)
-    start, done = time.perf_counter(), 0
-    for _ in steps:
-        done += 1
-        if device.type == "cpu" and time.perf_counter() - start > seconds:
-            break
-    _wait(device)
-    return done * engine.recipe.batch_size / (time.perf_counter() - start)
+    with settings(device, deterministic=False):
+        engine.begin_epoch(0)
+        steps = engine.steps()
+        next(steps)  # the first step allocates
+        _wait(device)
+        start, done = time.perf_counter(), 0
+        for _ in steps:
+            done += 1
+            if device.type == "cpu" and time.perf_counter() - start > seconds:
+                break
+        _wait(device)
+        return done * engine.recipe.batch_size / (time.perf_counter() - start)
 
 
 def report(device: str | torch.device | None = None) -> dict:

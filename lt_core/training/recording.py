@@ -11,7 +11,7 @@ import torch
 from lt_core.errors import ConfigError
 from lt_core.training.config import RunConfig
 from lt_core.training.engine import Engine
-from lt_core.training.loop import Images, choose_device
+from lt_core.training.loop import Images, choose_device, settings
 from lt_core.training.metrics import class_accuracy
 
 
@@ -71,11 +71,12 @@ def record(
         logits.register_hook(keep)
 
     engine.loss.register_forward_hook(look)
-    for epoch in range(config.epochs):
-        engine.begin_epoch(epoch)
-        for _ in engine.steps():
-            pass
-    engine.end_epoch().read()
+    with settings(images.device, deterministic=False):
+        for epoch in range(config.epochs):
+            engine.begin_epoch(epoch)
+            for _ in engine.steps():
+                pass
+        engine.end_epoch().read()
     kept = (
         torch.cat(part).view(config.epochs, -1).cpu().numpy() for part in zip(*steps, strict=True)
     )
