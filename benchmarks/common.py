@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from lt_core import data
 from lt_core.training import RunConfig, environment
 from lt_core.training.augment import ImageBank
 from lt_core.training.engine import Engine, TestImages
+
+MISSED = "DOES NOT HOLD"
 
 
 def synthetic(name: str, imbalance_factor: float, test: bool = False) -> data.Dataset:
@@ -88,10 +91,24 @@ class Report:
         self.claim, self.device, self.rows = claim, device, []
 
     def add(self, what: str, value: float, unit: str, bar: str = "", holds: bool | None = None):
-        verdict = {None: "", True: "holds", False: "DOES NOT HOLD"}[holds]
+        verdict = {None: "", True: "holds", False: MISSED}[holds]
         row = {"what": what, "value": round(value, 4), "unit": unit, "bar": bar, "verdict": verdict}
         self.rows.append(row)
         print(f"{what:<58} {value:>12,.3f} {unit:<9} {bar:<10} {verdict}", flush=True)
+
+    @property
+    def exit_code(self) -> int:
+        """0 when every bar holds, else 1."""
+        return int(any(row["verdict"] == MISSED for row in self.rows))
+
+    @contextlib.contextmanager
+    def kept(self, folder: Path | None, command: str) -> Iterator[None]:
+        """Write the rows to ``folder`` at the end, those before an error included."""
+        try:
+            yield
+        finally:
+            if folder and self.rows:
+                self.write(folder, command)
 
     def write(self, folder: Path, command: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -3,13 +3,16 @@
     python -m benchmarks.engine_gpu --out benchmarks
 
 The peer is what published long-tail code does, made generous: images already on the
-GPU, crops by one index, eager float32 (with the TF32 that PyTorch allows by default),
-and the loss read to the host every step for the log.
+GPU, crops by one index, eager float32 (with the TF32 that PyTorch allows by default,
+which the engine's own float32 does without), and the loss read to the host every step
+for the log.
 """
 
 from __future__ import annotations
 
 import statistics
+import sys
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -17,12 +20,25 @@ import torch.nn.functional as F
 from benchmarks.common import Bench, Report, arguments, run_epoch
 from lt_core import models
 from lt_core.training.augment import EpochFeed, Normaliser
-from lt_core.training.engine import Engine
+from lt_core.training.engine import EVALUATION_BATCH, Engine
 from lt_core.training.loop import settings
 
-ROUNDS = 3
+ROUNDS, EPOCHS = 3, 200
+#: Table 1's CIFAR-10 block.
+FACTORS = (500, 100, 10, 1)
+TABLE_METHODS = (
+    "softmax",
+    "class_balanced",
+    "focal",
+    "ghm",
+    "effective_number",
+    "equalization",
+    "seesaw",
+    "icb",
+)
 
 
+@torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=True)
 def peer_epoch(bench: Bench, engine: Engine) -> int:
     """An epoch of the eager loop that the published repositories run."""
     model = models.create("resnet32", 10, seed=0).to(bench.device)
@@ -55,32 +71,52 @@ def rates(bench: Bench, arms: dict) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in seen.items()}
 
 
-def bare_rate(bench: Bench, engine: Engine) -> float:
-    """Images per second of forward, backward and update alone, in a graph of their own."""
-    engine.begin_epoch(0)
-    with engine.on_stream():
-        rows = torch.arange(128, device=bench.device)
-        images = engine.normalise(engine.feed.batch(rows)).clone()
-        target = engine.targets[engine.feed.order[rows]].clone()
+def bare_epoch(bench: Bench, engine: Engine) -> Callable[[], int]:
+    """What the network alone costs in an epoch: no data, loss, statistics or readout.
 
-        def step() -> None:
-            loss = F.cross_entropy(engine.model(images), target)
-            gradients = torch.autograd.grad(loss, engine.weights.working)
+    Forward, the backward pass of the logits' sum and the update on images that stay the
+    same, and the forward passes of an evaluation, in graphs of their own. The learning
+    rate is 0: a sum has no minimum, and the arithmetic should stay that of numbers.
+    """
+    engine.begin_epoch(0)
+    bench.synchronize()
+    with engine.on_stream():
+        engine.optimizer.param_groups[0]["lr"].zero_()
+        engine.optimizer.found_inf = None
+        rows = torch.arange(engine.recipe.batch_size, device=bench.device)
+        images = engine.normalise(engine.feed.batch(rows)).clone()
+        tested = engine.test.images[: EVALUATION_BATCH["cuda"]].permute(0, 3, 1, 2)
+        tested = engine.normalise(tested).clone()
+
+        def step(count: int) -> None:
+            total = engine.model(images[:count]).sum()
+            gradients = torch.autograd.grad(total, engine.weights.working)
             engine.weights.take(gradients)
             engine.optimizer.step()
             engine.weights.give()
 
-        for _ in range(3):
-            step()
-        replay = engine.captured(step)
+        @torch.no_grad()
+        def evaluate() -> None:
+            for _ in range(len(engine.test.targets) // len(tested)):
+                engine.model(tested)
+
+        def captured(work: Callable[[], None]) -> Callable[[], None]:
+            for _ in range(3):
+                work()
+            return engine.captured(work)
+
+        replays = [captured(lambda: step(len(images)))] * engine.full_steps
+        replays.append(captured(lambda: step(engine.last_batch)))
+        engine.model.eval()
+        replays.append(captured(evaluate))
 
     def epoch() -> int:
         with engine.on_stream():
-            for _ in range(engine.full_steps):
+            for replay in replays:
                 replay()
-        return engine.full_steps * 128
+        return engine.images_per_epoch
 
-    return rates(bench, {"bare": epoch})["bare"]
+    return epoch
 
 
 def packed_equals_alone(bench: Bench) -> bool:
@@ -91,56 +127,77 @@ def packed_equals_alone(bench: Bench) -> bool:
     for seed, method in enumerate(methods):
         alone = bench.engine(method, precision="bfloat16", seed=seed)
         run_epoch(alone)
+        bench.synchronize()  # the engines' streams do not wait for one another
         pairs = zip(alone.weights.master, packed[seed].weights.master, strict=True)
         if not all(torch.equal(a, b) for a, b in pairs):
             return False
     return True
 
 
-def full_run(bench: Bench, engines: list[Engine], epochs: int) -> None:
+def full_run(engines: list[Engine], epochs: int) -> None:
     for epoch in range(epochs):
         run_epoch(*engines, epoch=epoch, evaluate=True)
 
 
-def main() -> None:
-    options = arguments(__doc__).parse_args()
-    device = torch.device("cuda")
-    bench = Bench(device)
-    report = Report("engine", device)
+def table_minutes(device: torch.device) -> float:
+    """Minutes of Table 1's CIFAR-10 block, one seed, from five epochs at each factor."""
+    seconds = 0.0
+    for factor in FACTORS:
+        bench = Bench(device, imbalance_factor=factor)
+        engines = [bench.engine(method, precision="bfloat16") for method in TABLE_METHODS]
+        full_run(engines, 1)
+        seconds += bench.seconds(lambda engines=engines: full_run(engines, 5)) / 5 * EPOCHS
+    return seconds / 60
+
+
+def compare_rates(report: Report, bench: Bench) -> float:
+    """The ratios of the engine and its peer; the rate of eight runs packed."""
     half, single = bench.engine(precision="bfloat16"), bench.engine()
-    packs = {
-        count: [bench.engine(precision="bfloat16", seed=seed) for seed in range(count)]
-        for count in (2, 4, 8, 16)
+    arms = {
+        "peer": lambda: peer_epoch(bench, single),
+        "one run, float32": lambda: run_epoch(single),
+        "one run, bfloat16": lambda: run_epoch(half),
     }
+    for count in (2, 4, 8, 16):
+        engines = [bench.engine(precision="bfloat16", seed=seed) for seed in range(count)]
+        name = f"{count} runs packed, bfloat16"
+        arms[name] = lambda engines=engines: run_epoch(*engines)
+    measured = rates(bench, arms)
+    for name, rate in measured.items():
+        report.add(name, rate, "images/s")
+    one, eight = measured["one run, bfloat16"], measured["8 runs packed, bfloat16"]
+    peer = measured["peer"]
+    report.add("one run / peer", one / peer, "x", ">= 4", one >= 4 * peer)
+    report.add("one run", one, "images/s", ">= 100000", one >= 1e5)
+    report.add("eight packed / one run", eight / one, "x", ">= 2", eight >= 2 * one)
+    report.add("eight / peer", eight / peer, "x", ">= 10", eight >= 10 * peer)
+    return eight
+
+
+def compare_bare(report: Report, bench: Bench) -> None:
+    """The share of an epoch of icb, evaluated and read, that is not the network's."""
+    engine = bench.engine("icb", precision="bfloat16")
+    whole, bare = "one run, icb, evaluated", "its network alone"
+    arms = {
+        whole: lambda: run_epoch(engine, evaluate=True),
+        bare: bare_epoch(bench, bench.engine("icb", precision="bfloat16")),
+    }
+    measured = rates(bench, arms)
+    for name, rate in measured.items():
+        report.add(name, rate, "images/s")
+    share = 1 - measured[whole] / measured[bare]
+    report.add("data, loss, statistics, logging", 100 * share, "% of step", "<= 10", share <= 0.1)
+
+
+def measure(report: Report, bench: Bench) -> None:
+    device = bench.device
     with settings(device, deterministic=False):
-        arms = {
-            "peer": lambda: peer_epoch(bench, single),
-            "one run, float32": lambda: run_epoch(single),
-            "one run, bfloat16": lambda: run_epoch(half),
-        }
-        arms |= {
-            f"{n} runs packed, bfloat16": lambda engines=engines: run_epoch(*engines)
-            for n, engines in packs.items()
-        }
-        measured = rates(bench, arms)
-        for name, rate in measured.items():
-            report.add(name, rate, "images/s")
-        one, eight = measured["one run, bfloat16"], measured["8 runs packed, bfloat16"]
-        peer = measured["peer"]
-        report.add("one run / peer", one / peer, "x", ">= 4", one >= 4 * peer)
-        report.add("one run", one, "images/s", ">= 100000", one >= 1e5)
-        report.add("eight packed / one run", eight / one, "x", ">= 2", eight >= 2 * one)
-        report.add("eight / peer", eight / peer, "x", ">= 10", eight >= 10 * peer)
-        share = 1 - one / bare_rate(bench, bench.engine(precision="bfloat16"))
-        report.add(
-            "data, loss, statistics, logging", 100 * share, "% of step", "<= 10", share <= 0.1
-        )
+        eight = compare_rates(report, bench)
+        compare_bare(report, bench)
         fresh = [bench.engine(precision="bfloat16")]
-        run = bench.seconds(lambda: full_run(bench, fresh, 200))
-        report.add("CIFAR-10-LT, factor 100, 200 epochs", run, "s", "<= 30", run <= 30)
-        epoch = bench.seconds(lambda: full_run(bench, packs[8], 10)) / 80
-        # Images a seed: eight methods at the factors 500, 100, 10 and 1.
-        block = 8 * 200 * epoch * 92_848 / half.images_per_epoch / 60
+        run = bench.seconds(lambda: full_run(fresh, EPOCHS))
+        report.add(f"CIFAR-10-LT, factor 100, {EPOCHS} epochs", run, "s", "<= 30", run <= 30)
+        block = table_minutes(device)
         report.add("Table 1, CIFAR-10 block, one seed", block, "min", "<= 15", block <= 15)
     with settings(device, deterministic=True):
         equal = packed_equals_alone(bench)
@@ -149,9 +206,18 @@ def main() -> None:
         cost = eight / rates(bench, {"deterministic": lambda: run_epoch(*slow)})["deterministic"]
         report.add("fast / deterministic, eight packed", cost, "x")
     report.add("GPU memory at its peak", torch.cuda.max_memory_allocated() / 2**30, "GiB")
-    if options.out:
-        report.write(options.out, "python -m benchmarks.engine_gpu")
+
+
+def main() -> int:
+    options = arguments(__doc__).parse_args()
+    if not torch.cuda.is_available():
+        raise SystemExit("benchmarks.engine_gpu: expected a GPU, this machine has none")
+    device = torch.device("cuda")
+    report = Report("engine", device)
+    with report.kept(options.out, "python -m benchmarks.engine_gpu"):
+        measure(report, Bench(device))
+    return report.exit_code
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -101,7 +101,7 @@ def main() -> int:
         report.add(f"{size}: loop / ours", ratio, "x", f">= {bar}", ratio >= bar)
     if options.out:
         report.write(options.out, "python -m benchmarks.gala_statistics")
-    return int(any(row["verdict"] == "DOES NOT HOLD" for row in report.rows))
+    return report.exit_code
 
 
 if __name__ == "__main__":

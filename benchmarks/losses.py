@@ -115,7 +115,7 @@ def main() -> int:
             report.add(what, ratio, "x CE", f"<= {bar}" if bar else "", holds)
     if options.out:
         report.write(options.out, "python -m benchmarks.losses")
-    return int(any(row["verdict"] == "DOES NOT HOLD" for row in report.rows))
+    return report.exit_code
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import json
 import resource
 import subprocess
 import sys
-import time
 
 import torch
 
@@ -20,6 +19,7 @@ from benchmarks.common import Bench, Report, arguments, synthetic
 from lt_core.training import RunConfig
 from lt_core.training.augment import ImageBank
 from lt_core.training.engine import Engine
+from lt_core.training.loop import settings
 
 STEPS = 4
 #: name -> (classes, training images, runs in turn)
@@ -46,43 +46,49 @@ def measure(classes: int, images: int, count: int, device: torch.device) -> dict
     config = RunConfig("cifar10", "icb", precision="bfloat16")
     bank = ImageBank(train.images, config.resolved_recipe().augmentation(), device)
     engines = [Engine(config, train, bank, bench.test, device) for _ in range(count)]
+    with settings(device, deterministic=False):
+        seconds = step_seconds(bench, engines)
+    if device.type == "cuda":
+        peak = torch.cuda.max_memory_allocated(device) / 2**20
+    else:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return {"ms": 1000 * seconds / count, "mib": peak}
+
+
+def step_seconds(bench: Bench, engines: list[Engine]) -> float:
+    """Seconds of one step of every engine, after one that allocates."""
     iterators = []
     for engine in engines:
         engine.begin_epoch(0)
         iterators.append(engine.steps())
         next(iterators[-1])
-    bench.synchronize()
-    start = time.perf_counter()
-    for _ in range(STEPS):
-        for steps in iterators:
-            next(steps)
-    bench.synchronize()
-    seconds = time.perf_counter() - start
-    if device.type == "cuda":
-        peak = torch.cuda.max_memory_allocated(device) / 2**20
-    else:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    return {"ms": 1000 * seconds / STEPS / count, "mib": peak}
+
+    def work() -> None:
+        for _ in range(STEPS):
+            for steps in iterators:
+                next(steps)
+
+    return bench.seconds(work) / STEPS
 
 
-def main() -> None:
+def main() -> int:
     parser = arguments(__doc__)
     parser.add_argument("--setting", choices=SETTINGS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if options.setting:
         print(json.dumps(measure(*SETTINGS[options.setting], device)))
-        return
+        return 0
     report = Report("scaling", device)
-    for name in SETTINGS:
-        command = [sys.executable, "-m", "benchmarks.scaling", "--setting", name]
-        answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        found = json.loads(answer.splitlines()[-1])
-        report.add(f"{name}: step of a run", found["ms"], "ms")
-        report.add(f"{name}: peak memory", found["mib"], "MiB")
-    if options.out:
-        report.write(options.out, "python -m benchmarks.scaling")
+    with report.kept(options.out, "python -m benchmarks.scaling"):
+        for name in SETTINGS:
+            command = [sys.executable, "-m", "benchmarks.scaling", "--setting", name]
+            answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+            found = json.loads(answer.splitlines()[-1])
+            report.add(f"{name}: step of a run", found["ms"], "ms")
+            report.add(f"{name}: peak memory", found["mib"], "MiB")
+    return report.exit_code
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""The benchmarks start, mark what they promise and missed, and compare equal work."""
+
+import importlib
+
+import pytest
+import torch
+
+from benchmarks import data_path, engine_cpu
+from benchmarks.common import Bench, Report, run_epoch, synthetic
+from lt_core import doctor
+
+CPU = torch.device("cpu")
+NAMES = ("data_path", "engine_cpu", "engine_gpu", "gala_statistics", "losses", "scaling")
+
+
+@pytest.fixture(scope="module")
+def bench():
+    return Bench(CPU, "digits", imbalance_factor=10)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_benchmark_imports(name):
+    assert callable(importlib.import_module(f"benchmarks.{name}").main)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "code"), [((), 0), ((True, None), 0), ((True, False), 1), ((None, False, True), 1)]
+)
+def test_a_missed_bar_is_marked_and_sets_the_exit_code(verdicts, code):
+    report = Report("claim", CPU)
+    for holds in verdicts:
+        report.add("rate", 1.0, "x", ">= 1", holds)
+    marked = [row["verdict"] == "DOES NOT HOLD" for row in report.rows]
+    assert marked == [holds is False for holds in verdicts]
+    assert report.exit_code == code
+
+
+def test_rows_before_an_error_are_kept(tmp_path):
+    report = Report("claim", CPU)
+
+    def fail():
+        with report.kept(tmp_path, "command"):
+            report.add("rate", 1.0, "x")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".csv", ".md"]
+
+
+def test_no_folder_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    report = Report("claim", CPU)
+    with report.kept(None, "command"):
+        report.add("rate", 1.0, "x")
+    assert not list(tmp_path.iterdir())
+
+
+def test_eager_and_engine_train_alike(bench):
+    engine = bench.engine()
+    batches = engine_cpu.prepared(engine, 2)
+    plain = [(images.contiguous(), target) for images, target in batches]
+    model, loss = engine_cpu.eager_steps(engine, plain)
+    assert engine_cpu.engine_steps(engine, 2) == pytest.approx(loss, rel=1e-5)
+    for mine, theirs in zip(engine.weights.master, model.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_bare_and_whole_steps_train_alike(bench, precision):
+    whole, bare = bench.engine(precision=precision), bench.engine(precision=precision)
+    start = [weight.detach().clone() for weight in bare.weights.master]
+    loss = engine_cpu.bare_steps(bare, engine_cpu.prepared(bare, 2))
+    assert engine_cpu.engine_steps(whole, 2) == pytest.approx(loss, rel=1e-5)
+    for mine, theirs in zip(whole.weights.master, bare.weights.master, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-6)
+    assert not all(map(torch.equal, start, bare.weights.master))
+
+
+def test_an_epoch_counts_the_images_of_every_engine(bench):
+    engine = bench.engine()
+    assert run_epoch(engine, evaluate=True) == len(bench.train.targets)
+
+
+def test_paths_are_checked_against_torchvision():
+    images = synthetic("cifar10", 100).images[:300]
+    for augmentation, check in [
+        (data_path.CROP, data_path.check_crops),
+        (data_path.POLICY, data_path.check_policy),
+    ]:
+        ours = data_path.Ours(images, augmentation, 100, CPU)
+        check(ours, images)
+        with pytest.raises(SystemExit, match="differs"):
+            check(ours, 255 - images)
+
+
+def test_settings_of_training_rule_where_engines_are_timed(monkeypatch):
+    seen = []
+
+    class Stop(Exception):
+        pass
+
+    def settings(device, deterministic):
+        seen.append((device, deterministic))
+        raise Stop
+
+    monkeypatch.setattr(doctor, "settings", settings)
+    with pytest.raises(Stop):
+        doctor.engine_rate(CPU, "float32")
+    assert seen == [(CPU, False)]
