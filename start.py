@@ -48,12 +48,17 @@ def main(arguments):
 def everything():
     """Table 1 at quick size through its notebook, then the book with that notebook in it."""
     table = ["reproduce", "table1", "--dataset", "digits"]
-    return lt_core(*table) or lt_core("book", "--quick") or show_where()
+    pages = ["--only", "reproduce_table1,01_softmax_gradient"]
+    return lt_core(*table) or lt_core("book", "--quick", *pages) or show_where()
 
 
 def show_where():
     print("\nThe book is built. Open it with")
     print(f"  {(ROOT / '_build' / 'html' / 'index.html').as_uri()}")
+    print(
+        "Chapters 2 to 11 show their code without its output until you execute them, about five"
+        " minutes:\n  .venv/bin/lt-core book --quick"
+    )
     return 0
 
 

@@ -17,9 +17,9 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import filelock
@@ -49,6 +49,7 @@ def build(
     jobs: int = 2,
     store: str | os.PathLike = "runs",
     work: str | os.PathLike | None = None,
+    only: Sequence[str] | None = None,
 ) -> Path:
     """Execute the notebooks that changed, build the pages into ``out/html``.
 
@@ -56,7 +57,9 @@ def build(
     CI size the notebooks that have a parameter of that name. ``jobs`` notebooks run
     at once. A table's notebook that ``lt-core reproduce`` executed into the store is
     taken as it is while it is up to date, and executed again with the same parameters
-    when it is not. ``work`` (default ``root/_run``) keeps what the next call reuses.
+    when it is not. ``only`` names the notebooks to execute: others that have no fresh copy
+    stand as code without output, and say so. ``work`` (default ``root/_run``) keeps what
+    the next call reuses.
 
     Returns the path of the first page. Raises BookError, naming what went wrong, if a
     page has a warning; what a notebook raises; ConfigError for a broken table of
@@ -67,7 +70,7 @@ def build(
     work.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(work / "build.lock", timeout=0):
-            pages = execute(root, quick=quick, jobs=jobs, store=store, work=work)
+            pages = execute(root, quick=quick, jobs=jobs, store=store, work=work, only=only)
             _assemble(root, work / "source", pages)
             return _render(work, root / out / "html")
     except filelock.Timeout:
@@ -81,6 +84,7 @@ def execute(
     jobs: int = 2,
     store: str | os.PathLike = "runs",
     work: str | os.PathLike | None = None,
+    only: Sequence[str] | None = None,
 ) -> list[Page]:
     """The first half of :func:`build`: all notebooks, those that changed executed anew."""
     root = Path(root).resolve()
@@ -88,8 +92,17 @@ def execute(
     if jobs < 1:
         raise errors.ConfigError(f"jobs must be >= 1, got {jobs}")
     pages = [_page(root, name, work, store, quick) for name in _notebook_names(root)]
-    _execute_side_by_side([page for page in pages if not _is_fresh(page, store)], jobs)
-    return pages
+    stale = [page for page in pages if not _is_fresh(page, store)]
+    if only is None:
+        _execute_side_by_side(stale, jobs)
+        return pages
+    known = [page.source.stem for page in pages]
+    for name in only:
+        if name not in known:
+            raise errors.unknown("notebook", name, known)
+    wanted = [page for page in stale if page.source.stem in only]
+    _execute_side_by_side(wanted, jobs)
+    return [_without_output(p, work) if p in stale and p not in wanted else p for p in pages]
 
 
 def save_figure(executed: str | os.PathLike, name: str, target: str | os.PathLike) -> None:
@@ -172,6 +185,21 @@ def _page(root: Path, name: str, work: Path, store: Path, quick: bool) -> Page:
     offered["metrics_path"] = Path(os.path.relpath(metrics(executed), source.parent)).as_posix()
     declared = notebooks.parameters_of(source)
     return Page(source, executed, {n: v for n, v in offered.items() if n in declared})
+
+
+def _without_output(page: Page, work: Path) -> Page:
+    """The page as its source is, with a note at the top that says so."""
+    import nbformat
+
+    notebook = nbformat.read(page.source, as_version=4)
+    notebook.cells[0].source += (
+        "\n\n```{note}\nThis build shows the code of this page without its output. "
+        "`.venv/bin/lt-core book --quick` executes it.\n```\n"
+    )
+    target = work / "without_output" / page.source.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write(target, nbformat.writes(notebook))
+    return replace(page, executed=target)
 
 
 def _is_fresh(page: Page, store: Path) -> bool:

@@ -213,6 +213,10 @@ def book(
     store: StorePath = Path("runs"),
     jobs: Annotated[int, typer.Option(help="notebooks executed at once")] = 2,
     out: Annotated[Path, typer.Option(help="where the book is built")] = Path("_build"),
+    only: Annotated[
+        str | None,
+        typer.Option(help="notebooks to execute, comma-separated; others show code without output"),
+    ] = None,
 ) -> None:
     """Execute the notebooks that changed and build the book.
 
@@ -220,7 +224,9 @@ def book(
     """
     from lt_core import book as the_book
 
-    page = the_book.build(Path(), out, quick=quick, jobs=jobs, store=store)
+    page = the_book.build(
+        Path(), out, quick=quick, jobs=jobs, store=store, only=_list("only", only, str)
+    )
     print(f"open {page}")
 
 

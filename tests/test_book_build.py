@@ -141,3 +141,20 @@ def test_a_broken_table_of_contents_is_named(root):
         book.build(root)
     with pytest.raises(errors.ConfigError, match="jobs must be >= 1"):
         book.build(ci_book.ROOT, jobs=0)
+
+
+def test_notebooks_left_out_say_that_they_were_not_executed(root, capsys):
+    with open(root / "_toc.yml", "a") as toc:
+        toc.write("  - file: notebooks/two\n")
+    write_notebook(root, "print('two')", name="two")
+    with pytest.raises(errors.ConfigError, match="did you mean 'two'"):
+        book.execute(root, only=["twoo"])
+    one, two = book.execute(root, quick=True, only=["one"])
+    assert notebooks.finished(one.executed) and not notebooks.finished(two.executed)
+    shown = nbformat.read(two.executed, as_version=4)
+    assert "without its output" in shown.cells[0].source
+    assert "without its output" not in (root / "notebooks/two.ipynb").read_text()
+    again = book.execute(root, quick=True)  # now both
+    assert all(notebooks.finished(page.executed) for page in again)
+    kept = book.execute(root, quick=True, only=["one"])  # what is fresh stays
+    assert all(notebooks.finished(page.executed) for page in kept)
