@@ -113,6 +113,7 @@ def reproduce(
     ] = None,
     methods: Annotated[str | None, typer.Option(help="comma-separated, default: all")] = None,
     epochs: Annotated[int | None, typer.Option(help="fewer than the recipe's: reduced")] = None,
+    model: Annotated[str | None, typer.Option(help="another network: reduced")] = None,
     seeds: Annotated[int | None, typer.Option(help="number of seeds, from 0")] = None,
     precision: Precision = "float32",
     store: StorePath = Path("runs"),
@@ -143,6 +144,7 @@ def reproduce(
         "methods": _list("methods", methods, str),
         "seeds": seeds,
         "epochs": epochs,
+        "model": model,
         "precision": precision,
     }
     request = {name: value for name, value in request.items() if value is not None}

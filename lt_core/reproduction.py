@@ -79,7 +79,7 @@ def notebook_path(name: str) -> Path:
 
 def _wanted(request: Mapping) -> list[RunConfig]:
     for name in request:
-        if name not in ("dataset", "precision"):
+        if name in ("imbalance_factors", "methods"):
             raise ConfigError(f"{name}: 'wanted' says itself what is run; leave it out")
     return tables.wanted(**request)
 

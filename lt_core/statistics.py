@@ -14,9 +14,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-#: Re-weighting by class size, and equalization's threshold, do nothing where all
-#: classes are equally large: these methods then are softmax itself.
-SOFTMAX_WHEN_BALANCED = ("class_balanced", "effective_number", "equalization")
+#: Weights by class size, equalization's threshold and a shift by the log prior do nothing
+#: where all classes are equally large: these methods then are softmax itself.
+SOFTMAX_WHEN_BALANCED = (
+    *("class_balanced", "effective_number", "equalization"),
+    *("balanced_softmax", "logit_adjustment"),
+)
 
 
 class Spread(NamedTuple):
@@ -182,7 +185,7 @@ def published_noise(table: pd.DataFrame) -> pd.DataFrame:
         spread = paired_sd(first, second) if copied < len(tail) else Spread(float("nan"), 0)
         rows.append((dataset, "long tail", len(tail), copied, *spread, *spread.interval()))
         balanced = block.xs(1, level="imbalance_factor")
-        values = balanced[["softmax", *SOFTMAX_WHEN_BALANCED]].to_numpy().ravel()
+        values = balanced.filter(["softmax", *SOFTMAX_WHEN_BALANCED]).to_numpy().ravel()
         spread = pooled_sd([values])
         copied = len(values) - len(np.unique(values))
         rows.append((dataset, "balanced", len(values), copied, *spread, *spread.interval()))

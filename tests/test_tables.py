@@ -54,12 +54,12 @@ def test_every_published_row_of_a_table_can_be_shown():
 # plans
 
 
-def test_quick_table1_is_81_runs_and_36_beyond_the_papers():
+def test_quick_table1_is_72_runs_and_30_beyond_the_papers():
     plan = tables.plan("table1", dataset="digits", seeds=3)
-    assert len(plan) == len({config.key for config in plan}) == 81 + 36
+    assert len(plan) == len({config.key for config in plan}) == 72 + 30
     beyond = {row.method for row in tables.get("table1").beyond}
     assert beyond == {"ldam", "balanced_softmax", "logit_adjustment", "gcl"}
-    assert sum(config.method in beyond for config in plan) == 36
+    assert sum(config.method in beyond for config in plan) == 3 * (4 + 4 + 2)
     papers = tables.plan("table1", dataset="cifar10", seeds=3)
     assert not beyond & {config.method for config in papers}
     assert {config.imbalance_factor for config in plan} == {100, 10, 1}
@@ -79,9 +79,29 @@ def test_plan_is_most_wanted_first():
 
 def test_full_table1_is_the_papers_size():
     plan = tables.plan("table1", seeds=1)
-    assert len(plan) == 3 * 4 * 9
+    assert len(plan) == 3 * (4 * 9 - 3)  # three methods are softmax at factor 1
     assert {(config.recipe, config.epochs) for config in plan} == {("ldam_drw", 200)}
-    assert len(tables.plan("table1", seeds=1, once_when_balanced=True)) == 3 * (4 * 9 - 3)
+    assert len(tables.plan("table1", seeds=1, once_when_balanced=False)) == 3 * 4 * 9
+
+
+def test_a_rehearsal_is_the_same_table_with_another_network():
+    plan = tables.plan("table1", "cifar10", [100], seeds=1, model="resnet_rehearsal", epochs=10)
+    assert {(config.model, config.epochs) for config in plan} == {("resnet_rehearsal", 10)}
+    shown = tables.cells(records(plan), "table1", plan)
+    assert not shown["full"].any()
+    assert shown["paper"].isna().all()
+
+
+def test_the_wanted_runs_begin_with_factor_100_and_end_with_balanced_data():
+    plan = tables.wanted()
+    first, last = plan[0], plan[-1]
+    assert (first.dataset, first.imbalance_factor, first.method) == ("cifar10", 100, "softmax")
+    assert last.imbalance_factor == 1
+    anew = [config for config in plan if config.subset_seed]
+    assert {(config.seed, config.subset_seed) for config in anew} == {(k, k) for k in range(1, 5)}
+    few = tables.wanted(model="resnet_rehearsal", epochs=2, seeds=1)
+    assert {config.key for config in few}.isdisjoint(config.key for config in plan)
+    assert {config.seed for config in few if not config.subset_seed} == {0}
 
 
 def test_gala_table_runs_both_forms():
@@ -329,7 +349,7 @@ def test_released_gala_is_set_beside_the_same_published_number():
 
 def test_at_factor_1_equivalent_methods_share_softmaxs_runs():
     methods = ["softmax", "class_balanced", "focal"]
-    plan = tables.plan("table1", "digits", [10, 1], methods, once_when_balanced=True)
+    plan = tables.plan("table1", "digits", [10, 1], methods)
     result = tables.cells(records(plan), "table1", plan)
     row = cell(result, "class_balanced", 1)
     assert row["keys"] == cell(result, "softmax", 1)["keys"]

@@ -85,7 +85,7 @@ def test_records_in_full_give_the_cells_of_their_plan():
 
 def balanced() -> pd.DataFrame:
     methods = ["softmax", "class_balanced", "effective_number", "focal", "gala"]
-    plan = tables.plan("table1", "digits", [10, 1], methods, once_when_balanced=True)
+    plan = tables.plan("table1", "digits", [10, 1], methods)
     noise = {config.key: (7 * i % 5) / 10 for i, config in enumerate(plan)}
     shown = tables.cells(records(plan, lambda c: 60 + c.seed + noise[c.key]), "table1", plan)
     return shown[shown["imbalance_factor"] == 1]

@@ -68,9 +68,10 @@ class SmallResNet(nn.Module):
         widths: tuple[int, ...],
         in_channels: int = 3,
         classifier: str = "linear",
+        stem_stride: int = 1,
     ):
         super().__init__()
-        self.stem = nn.Conv2d(in_channels, widths[0], 3, padding=1, bias=False)
+        self.stem = nn.Conv2d(in_channels, widths[0], 3, stem_stride, padding=1, bias=False)
         self.norm = BatchNorm(widths[0])
         layers, channels = [], widths[0]
         for stage, width in enumerate(widths):

@@ -98,7 +98,7 @@ def found_groups(records: pd.DataFrame, table: str) -> list[Group]:
         if key[0] in losses.names()
     ]
     there = {_place(g) for g in groups if g.is_full and g.has_usual_classifier}
-    planned = planned_groups(records.iloc[:0], full_plan(table))
+    planned = planned_groups(records.iloc[:0], full_plan(table, once_when_balanced=False))
     return [*groups, *(group for group in planned if _place(group) not in there)]
 
 

@@ -175,14 +175,16 @@ def plan(
     precision: str = "float32",
     recipe: str | Sequence[str] | None = None,
     subset_seed: int = 0,
-    once_when_balanced: bool = False,
+    model: str | None = None,
+    once_when_balanced: bool = True,
 ) -> list[RunConfig]:
     """The runs behind a table, or a part of it, most wanted first: factors, then seeds.
 
     ``None`` stands for what the table covers; for data sets that are not the table's own,
     for the factors 100, 10 and 1 and the data set's own recipe. ``methods`` are labels of
-    rows or names of losses. ``seeds`` is how many, or which. ``once_when_balanced``
-    leaves out, at factor 1, methods that are softmax there; :func:`cells` fills them in.
+    rows or names of losses. ``seeds`` is how many, or which. ``model`` is another network
+    than the data set's own. ``once_when_balanced`` leaves out, at factor 1, methods that
+    are softmax there; :func:`cells` fills them in.
 
     Raises ConfigError for an unknown table, data set, method or recipe, with the nearest
     name, and for a factor below 1 or one that leaves a class without an image.
@@ -213,6 +215,7 @@ def plan(
                         recipe=used,
                         epochs=epochs,
                         precision=precision,
+                        model=model,
                         seed=seed,
                         subset_seed=subset_seed,
                     )
