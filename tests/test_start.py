@@ -97,6 +97,40 @@ def test_a_torch_that_is_there_is_used(start):
     assert found.returncode == 0
 
 
+@pytest.fixture
+def without_torch(start, monkeypatch):
+    monkeypatch.setattr(start, "reuse_torch", lambda python: False)
+    for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    return start
+
+
+def test_uv_installs_where_nothing_is_there_yet(without_torch):
+    without_torch.set_up()
+    fetched, installed = installs(without_torch)
+    assert fetched[-1] == "uv"
+    assert installed[1:4] == ["-m", "uv", "pip"]
+    assert installed[-2:] == ["--editable", ".[all]"]
+
+
+@pytest.mark.parametrize("failing", ["-qq", "--quiet"])
+def test_pip_installs_what_uv_cannot_get(without_torch, monkeypatch, failing):
+    recorded = without_torch.call
+    refused = lambda c, **e: recorded(c) or int(failing in c and ("uv" in c))  # noqa: E731
+    monkeypatch.setattr(without_torch, "call", refused)
+    without_torch.set_up()
+    assert "uv" not in installs(without_torch)[-1]
+    assert without_torch.STAMP.exists()
+
+
+def test_an_index_that_pip_was_told_of_is_left_to_pip(without_torch, monkeypatch):
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "https://packages.invalid/simple")
+    without_torch.set_up()
+    (installed,) = installs(without_torch)
+    assert "uv" not in installed
+
+
 @pytest.mark.parametrize("arguments", [["tests"], ["setup", "twice"], ["--verbose"]])
 def test_an_unknown_command_shows_what_there_is(start, capsys, arguments):
     assert start.main(arguments) == 2
