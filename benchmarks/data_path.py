@@ -105,18 +105,22 @@ def crop_by_pil(bank: ImageBank, plan: EpochPlan, images: torch.Tensor, place: i
 
 
 def by_torchvision(image: torch.Tensor, operation: tuple[str, int | None, int]) -> torch.Tensor:
-    """One operation of AutoAugment by torchvision's class, strength by its own table."""
+    """One operation of AutoAugment by torchvision's class, strength by its own table.
+
+    Where pixels go is computed on a CPU: a GPU rounds halves of a pixel its own way.
+    """
     name, strength, sign = operation
     values, signed = AUTOAUGMENT._AUGMENTATION_SPACE[name]
     values = values(10, *image.shape[-2:])
     magnitude = 0.0 if values is None else float(values[strength])
-    return AUTOAUGMENT._apply_image_or_video_transform(
-        image,
+    changed = AUTOAUGMENT._apply_image_or_video_transform(
+        image.cpu() if name in autoaugment.GEOMETRIC else image,
         name,
         sign * magnitude if signed else magnitude,
         interpolation=AUTOAUGMENT.interpolation,
         fill=AUTOAUGMENT._fill,
     )
+    return changed.to(image.device)
 
 
 def check_crops(ours: Ours, images: torch.Tensor, count: int = 2000) -> None:

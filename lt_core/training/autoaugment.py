@@ -3,8 +3,9 @@
 Source: Cubuk et al. 2019, arXiv:1805.09501. An image draws one of 25 sub-policies: two
 operations, each with a probability, a strength and, where it has a direction, a random
 sign. The policy and the operations are torchvision's, so that an image comes out exactly
-as from ``torchvision.transforms.v2.AutoAugment``; but images that drew the same
-operation go through it together.
+as from ``torchvision.transforms.v2.AutoAugment`` on a CPU; but images that drew the same
+operation go through it together, and a GPU's host never waits: nothing is read back and
+what is sent is pinned.
 
 GALA's published recipe names another port of the same policy (``CIFAR10Policy``, on PIL
 images). Its copies that we read have the same sub-policies, probabilities and strengths,
@@ -25,6 +26,7 @@ from torchvision.transforms.v2 import functional as F
 
 POLICIES = ("cifar10",)
 UNSIGNED = ("Posterize", "Solarize", "AutoContrast", "Equalize", "Invert")
+GEOMETRIC = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
 #: Code of "leave the image as it is".
 NOTHING = -1
 
@@ -70,35 +72,26 @@ def grouped(codes: Tensor) -> tuple[list[int], list[int], Tensor]:
 
 def apply(images: Tensor, operation: tuple[str, int | None, int]) -> Tensor:
     """One operation on uint8 images (..., 1 or 3, H, W), each on its own."""
-    name, strength, sign = operation
-    height, width = images.shape[-2:]
+    name, strength, _ = operation
+    if name in GEOMETRIC:
+        return _moved(images, operation)
 
-    def at(low: float, high: float) -> float:
-        return sign * float(torch.linspace(low, high, 10)[strength])
+    def factor() -> float:
+        return 1 + _magnitude(operation, 0, 0.9)
 
     match name:
-        case "ShearX":
-            return _moved(images, shear=[math.degrees(math.atan(at(0, 0.3))), 0.0], corner=True)
-        case "ShearY":
-            return _moved(images, shear=[0.0, math.degrees(math.atan(at(0, 0.3)))], corner=True)
-        case "TranslateX":
-            return _moved(images, shift=[int(at(0, 150 / 331 * width)), 0])
-        case "TranslateY":
-            return _moved(images, shift=[0, int(at(0, 150 / 331 * height))])
-        case "Rotate":
-            return F.rotate(images, at(0, 30))
         case "Brightness":
-            return F.adjust_brightness(images, 1 + at(0, 0.9))
+            return F.adjust_brightness(images, factor())
         case "Color":
-            return F.adjust_saturation(images, 1 + at(0, 0.9))
+            return F.adjust_saturation(images, factor())
         case "Contrast":
-            return F.adjust_contrast(images, 1 + at(0, 0.9))
+            return F.adjust_contrast(images, factor())
         case "Sharpness":
-            return F.adjust_sharpness(images, 1 + at(0, 0.9))
+            return _sharpened(images, factor())
         case "Posterize":
             return F.posterize(images, 8 - round(strength * 4 / 9))
         case "Solarize":
-            return F.solarize(images, 255 * at(1, 0))
+            return F.solarize(images, 255 * _magnitude(operation, 1, 0))
         case "AutoContrast":
             return F.autocontrast(images)
         case "Equalize":
@@ -108,24 +101,71 @@ def apply(images: Tensor, operation: tuple[str, int | None, int]) -> Tensor:
     raise ValueError(f"operation: {name!r} is not one of AutoAugment's")
 
 
-def _moved(images, shift=(0, 0), shear=(0.0, 0.0), corner=False):
-    # A shear keeps the upper left corner in place, as in the paper's code.
-    return F.affine(
-        images,
-        angle=0.0,
-        translate=list(shift),
-        scale=1.0,
-        shear=list(shear),
-        center=[0, 0] if corner else None,
-    )
+def _magnitude(operation: tuple[str, int | None, int], low: float, high: float) -> float:
+    _, strength, sign = operation
+    return sign * float(torch.linspace(low, high, 10)[strength])
+
+
+def _moved(images: Tensor, operation: tuple[str, int | None, int]) -> Tensor:
+    # torchvision's own calls build their matrix on the device, for which the host waits,
+    # and take five times as long.
+    source, inside = (on_device(each, images) for each in _sources(operation, images.shape[-3:]))
+    last = images.movedim(-3, -1)
+    flat = last.flatten(-3)
+    moved = flat.gather(-1, source.expand(flat.shape)).bitwise_and_(inside)
+    return moved.view(last.shape).movedim(-1, -3)
+
+
+@cache
+def _sources(operation: tuple[str, int | None, int], shape: torch.Size) -> tuple[Tensor, Tensor]:
+    """Where each value of an image (H, W, C), flat, comes from, and 255, or 0 for black.
+
+    All that torchvision does is to take the nearest pixel, so that its result on an image
+    of pixel numbers says everything.
+    """
+    channels, height, width = shape
+    numbers = torch.arange(1.0, height * width + 1).view(1, height, width)  # 0 is outside
+    match operation[0]:
+        case "Rotate":
+            moved = F.rotate(numbers, _magnitude(operation, 0, 30))
+        case "ShearX" | "ShearY":
+            angle = math.degrees(math.atan(_magnitude(operation, 0, 0.3)))
+            shear = [angle, 0.0] if operation[0] == "ShearX" else [0.0, angle]
+            # A shear keeps the upper left corner in place, as in the paper's code.
+            moved = F.affine(numbers, 0.0, [0, 0], 1.0, shear, center=[0, 0])
+        case "TranslateX":
+            shift = int(_magnitude(operation, 0, 150 / 331 * width))
+            moved = F.affine(numbers, 0.0, [shift, 0], 1.0, [0.0, 0.0])
+        case "TranslateY":
+            shift = int(_magnitude(operation, 0, 150 / 331 * height))
+            moved = F.affine(numbers, 0.0, [0, shift], 1.0, [0.0, 0.0])
+    pixel = moved.long().flatten()
+    source = (pixel - 1).clamp_min(0)[:, None] * channels + torch.arange(channels)
+    inside = (pixel > 0).to(torch.uint8).mul_(255)
+    return source.flatten(), inside.repeat_interleave(channels)
+
+
+def _sharpened(images: Tensor, factor: float) -> Tensor:
+    """Away from (or towards) a 3 x 3 blur whose centre counts five times; borders stay.
+
+    torchvision's arithmetic, but for a kernel that is filled on the device: one that is
+    sent there from the host makes the host wait.
+    """
+    channels = images.shape[-3]
+    kernel = torch.full((channels, 1, 3, 3), 1 / 13, device=images.device)
+    kernel[:, :, 1, 1].fill_(5 / 13)
+    values = images.float()
+    blurred = torch.conv2d(values, kernel, groups=channels).round_()
+    inner = values[..., 1:-1, 1:-1]
+    inner.add_(blurred.sub_(inner), alpha=1 - factor)
+    return values.clamp_(0, 255).to(torch.uint8)
 
 
 def augment_(pixels: Tensor, codes: Tensor, spare: Tensor) -> None:
     """Apply ``codes`` (2, N), on the CPU, to ``pixels`` (N, H, W, C) uint8 in place.
 
     In each pass the images are sorted by operation into ``spare``, a buffer of the same
-    shape, changed there slice by slice, and sorted back. The groups are found on the CPU:
-    the host never waits to learn their sizes.
+    shape, changed there slice by slice, and sorted back. The groups are found on the CPU.
     """
     for of_pass in codes:
         drawn, sizes, order = grouped(of_pass)
@@ -148,5 +188,5 @@ def _changed(images: Tensor, operation: tuple[str, int | None, int]) -> Tensor:
 def on_device(values: Tensor, like: Tensor) -> Tensor:
     """CPU ``values`` on the device of ``like``; the host does not wait for it."""
     if like.is_cuda:
-        return values.pin_memory().to(like.device, non_blocking=True)
-    return values
+        values = values.pin_memory()
+    return values.to(like.device, non_blocking=True)

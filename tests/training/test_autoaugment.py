@@ -39,6 +39,19 @@ def magnitude(operation, height, width):
     return 0.0 if values is None else sign * float(values[strength])
 
 
+def by_torchvision(policy, image, operation):
+    """One operation on one image, as torchvision does it; where pixels go, on a CPU."""
+    name, device = operation[0], image.device
+    changed = policy._apply_image_or_video_transform(
+        image.cpu() if name in autoaugment.GEOMETRIC else image,
+        name,
+        magnitude(operation, *image.shape[-2:]),
+        interpolation=policy.interpolation,
+        fill=policy._fill,
+    )
+    return changed.to(device)
+
+
 def test_every_operation_of_torchvision_is_known():
     policy = v2.AutoAugment(v2.AutoAugmentPolicy.CIFAR10)
     assert list(autoaugment.sub_policies()) == policy._policies
@@ -60,16 +73,8 @@ def test_groups_equal_torchvision_image_by_image(name, size, device):
     for strength in [None] if weak and name != "Solarize" else range(10):
         for sign in signs:
             operation = (name, strength, sign)
-            number = magnitude(operation, size, size)
-            expected = [
-                policy._apply_image_or_video_transform(
-                    image, name, number, interpolation=policy.interpolation, fill=policy._fill
-                )
-                for image in images
-            ]
-            assert torch.equal(autoaugment.apply(images, operation), torch.stack(expected)), (
-                operation
-            )
+            expected = torch.stack([by_torchvision(policy, image, operation) for image in images])
+            assert torch.equal(autoaugment.apply(images, operation), expected), operation
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -85,14 +90,7 @@ def test_an_epoch_equals_torchvision_after_crop_and_flip(device):
         image = cropped[place].contiguous()
         for code in plan.operations[:, place].tolist():
             if code != autoaugment.NOTHING:
-                operation = autoaugment.operations()[code]
-                image = policy._apply_image_or_video_transform(
-                    image,
-                    operation[0],
-                    magnitude(operation, *SIZE),
-                    interpolation=policy.interpolation,
-                    fill=policy._fill,
-                )
+                image = by_torchvision(policy, image, autoaugment.operations()[code])
         assert torch.equal(pixels[place], image)
 
 
@@ -135,6 +133,40 @@ def test_grouping_covers_every_image_once():
     assert torch.equal(places.sort().values, torch.arange(1000))
     for code, group in zip(drawn, places.split(sizes), strict=True):
         assert (codes[group] == code).all()
+
+
+def policy_on(device):
+    """All of the policy's operations on a few images of ``device``."""
+    pixels = torch.zeros(200, 8, 8, 3, dtype=torch.uint8, device=device)
+    codes = torch.arange(200).remainder(len(autoaugment.operations())).expand(2, -1)
+    autoaugment.augment_(pixels, codes, torch.empty_like(pixels))
+
+
+def test_nothing_depends_on_values_and_no_tensor_is_made_from_host_data(monkeypatch):
+    """For either a GPU's host would wait. On "meta" there are no values to depend on."""
+    make = torch.tensor
+
+    def made(*values, device="cpu", **options):
+        assert torch.device(device).type == "cpu"
+        return make(*values, device=device, **options)
+
+    monkeypatch.setattr(torch, "tensor", made)
+    policy_on("meta")
+    image = torch.zeros(3, 8, 8, dtype=torch.uint8, device="meta")
+    with pytest.raises(AssertionError):  # torchvision's own call, to show that it is seen
+        v2.functional.rotate(image, 10)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")
+def test_the_host_does_not_wait_for_a_gpu():
+    policy_on("cuda")
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        policy_on("cuda")
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 def test_grey_images_pass():
