@@ -8,7 +8,9 @@ records file ``NAME.csv`` comes with ``NAME_classes.csv`` (a row a run and class
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -38,6 +40,43 @@ WORDS = ("key", "variant", "overrides", "data_sha256", "hardware", "torch", "pyt
 MAY_BE_EMPTY = ("variant", "commit")
 
 
+class Results(NamedTuple):
+    """Finished runs and what lies beside them, from a store or from records.
+
+    ``runs``: a row a run. ``classes``: a row a run and class, with ``key``,
+    ``class_rank``, ``images``, ``accuracy``, ``accuracy_rebalanced`` (fractions).
+    ``history``: a row a run and epoch, with ``key``, ``epoch``, ``train_loss``, ``top1``.
+    """
+
+    runs: pd.DataFrame
+    classes: pd.DataFrame
+    history: pd.DataFrame
+
+
+def of_store(store: str | os.PathLike | runs.Store) -> Results:
+    """What a store holds; ``.runs.attrs["set_aside"]`` names the runs that do not count."""
+    found, set_aside = runs.scan(store)
+    return _results(found, set_aside)
+
+
+def committed(folder: str | os.PathLike | None = None) -> Results:
+    """All records in ``folder``, by default those that come with ``lt_core``, validated.
+
+    Raises StoreError where two files hold one run.
+    """
+    folder = shipped("results") if folder is None else Path(folder)
+    paths = sorted(path for path in folder.glob("*.csv") if beside(path, "classes").exists())
+    if not paths:
+        return _results([])
+    tables = [[read(path) for path in paths]]
+    tables += [[_parsed(beside(path, name)) for path in paths] for name in ("classes", "history")]
+    results = Results(*(pd.concat(parts, ignore_index=True) for parts in tables))
+    if (twice := results.runs["key"][results.runs["key"].duplicated()]).size:
+        raise StoreError(f"{folder}: two files hold run {twice.iloc[0]}; remove it from one")
+    results.runs.attrs["set_aside"] = []
+    return results
+
+
 def write(store: str | os.PathLike, path: str | os.PathLike) -> int:
     """Write the records of all finished runs of ``store``; rows already in ``path`` stay.
 
@@ -50,11 +89,8 @@ def write(store: str | os.PathLike, path: str | os.PathLike) -> int:
         raise StoreError(f"{store}: {len(set_aside)} runs do not count: {set_aside[0]}")
     if not found:
         raise StoreError(f"{store}: holds no finished run; expected a store of runs")
-    frames = {
-        path: pd.DataFrame([{"key": run.key, **run.record} for run in found]),
-        beside(path, "classes"): pd.concat([_classes(run) for run in found]),
-        beside(path, "history"): pd.concat([run.history.assign(key=run.key) for run in found]),
-    }
+    targets = (path, beside(path, "classes"), beside(path, "history"))
+    frames = dict(zip(targets, _results(found), strict=True))
     if path.exists():
         old = read(path)
         both = old.merge(frames[path], on="key", suffixes=("_old", ""))
@@ -126,6 +162,18 @@ def shipped(folder: str) -> Path:
 def beside(path: Path, what: str) -> Path:
     """The file of ``what`` (``"classes"`` or ``"history"``) that belongs to ``path``."""
     return path.with_name(f"{path.stem}_{what}{path.suffix}")
+
+
+def _results(found: Sequence[runs.Run], set_aside: Sequence[str] = ()) -> Results:
+    if found:
+        table = pd.DataFrame([{"key": run.key, **run.record} for run in found])
+        classes = pd.concat([_classes(run) for run in found])
+        history = pd.concat([run.history.assign(key=run.key) for run in found])
+    else:
+        columns = (REQUIRED, ("key", "class_rank", "images", "accuracy"), ("key", "epoch", "top1"))
+        table, classes, history = (pd.DataFrame(columns=names) for names in columns)
+    table.attrs["set_aside"] = list(set_aside)
+    return Results(table, classes, history)
 
 
 def _classes(run: runs.Run) -> pd.DataFrame:

@@ -128,3 +128,27 @@ def test_what_are_no_records_is_named(tmp_path, content):
 def test_missing_records_say_what_was_looked_for(tmp_path):
     with pytest.raises(StoreError, match=r"table\.csv: no such records"):
         records.read(tmp_path / "table.csv")
+
+
+def test_a_store_and_its_committed_records_are_the_same_results(store, path):
+    there, back = records.of_store(store), records.committed(path.parent)
+    for name in ("top1", "variant", "seed"):
+        assert (
+            there.runs.set_index("key")[name].to_dict()
+            == back.runs.set_index("key")[name].to_dict()
+        )
+    pd.testing.assert_frame_equal(there.classes.reset_index(drop=True), back.classes)
+    assert back.history.groupby("key")["epoch"].apply(list).tolist() == [[1, 2]] * 2
+
+
+def test_results_of_nothing_have_their_columns(tmp_path):
+    for results in (records.of_store(tmp_path / "none"), records.committed(tmp_path)):
+        assert results.runs.empty
+        assert {"key", "top1"} <= set(results.runs)
+        assert results.runs.attrs["set_aside"] == []
+
+
+def test_one_run_in_two_files_is_refused(store, path):
+    records.write(store, path.with_name("again.csv"))
+    with pytest.raises(StoreError, match="two files hold run 1234567890123456"):
+        records.committed(path.parent)

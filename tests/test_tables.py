@@ -10,6 +10,7 @@ from made_up_records import records
 
 from lt_core import losses, tables
 from lt_core.errors import ConfigError, LtError
+from lt_core.records import of_store
 from lt_core.training import RunConfig
 
 HOSTILE = "<img src=x onerror=alert(1)> | $x^2$ 類 " + "w" * 200
@@ -250,7 +251,8 @@ def test_accuracy_by_class_is_read_from_the_runs_behind_the_cells(tmp_path):
     for config in plan[:3]:  # the last run, gala's second, is missing
         stores.add_run(tmp_path, config.key, method=config.method, seed=config.seed)
     frame = tables.cells(records(plan[:3]), "table1", plan)
-    counts, accuracy = tables.by_class(frame, 100, tmp_path)
+    results = of_store(tmp_path)
+    counts, accuracy = tables.by_class(frame, 100, results.classes)
     assert counts.tolist() == [100, 10, 1]
     assert {name: len(values) for name, values in accuracy.items()} == {
         "softmax": 2,
@@ -259,7 +261,10 @@ def test_accuracy_by_class_is_read_from_the_runs_behind_the_cells(tmp_path):
     }
     assert accuracy["gala"][0].tolist() == [0.9, 0.5, 0.1]
     assert accuracy["gala+rebalance"][0].tolist() == [0.8, 0.6, 0.3]
-    assert tables.by_class(frame, 10, tmp_path)[1] == {}
+    assert tables.by_class(frame, 10, results.classes)[1] == {}
+    curves = tables.by_epoch(frame, 100, results.history)
+    assert {name: len(runs) for name, runs in curves.items()} == {"softmax": 2, "gala": 1}
+    assert curves["gala"][0]["epoch"].tolist() == [1, 2]
 
 
 # beside the paper

@@ -5,12 +5,12 @@ training. A *plan* is the list of runs that fill some of a table's cells. A *cel
 what the finished runs of one row, data set, factor and recipe have come to.
 
 >>> from lt_core import tables
->>> len(tables.plan("table1", dataset="digits"))  # 13 methods, 3 factors, 3 seeds
-117
+>>> len(tables.plan("table1", dataset="digits"))  # softmax's twins at factor 1 once
+102
 >>> print(tables.render(tables.cells(lt_core.runs.load("runs"), "table1")))  # doctest: +SKIP
 """
 
-from lt_core.tables.cells import by_class, cells
+from lt_core.tables.cells import by_class, by_epoch, cells
 from lt_core.tables.plans import TABLES, Row, Table, find_row, get, names, plan, published, rows
 from lt_core.tables.reading import (
     command,
@@ -30,6 +30,7 @@ __all__ = [
     "Row",
     "Table",
     "by_class",
+    "by_epoch",
     "cells",
     "command",
     "coverage",

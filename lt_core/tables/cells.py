@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
@@ -11,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from lt_core import runs
 from lt_core.statistics import (
     SOFTMAX_WHEN_BALANCED,
     Spread,
@@ -90,20 +88,37 @@ def cells(
 
 
 def by_class(
-    cells: pd.DataFrame, factor: float, store: str | os.PathLike | runs.Store
+    cells: pd.DataFrame, factor: float, classes: pd.DataFrame
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Training images ``(C,)``, and by method the test accuracy ``(seeds, C)`` as fractions.
 
-    ``cells`` of one protocol, at ``factor``; methods without a finished run are left out.
+    ``cells`` of one protocol, at ``factor``; ``classes`` as in
+    :class:`lt_core.records.Results`. Methods without a finished run are left out.
     """
     counts, found = np.array([], dtype=int), {}
+    runs = dict(list(classes.sort_values("class_rank").groupby("key")))
     for _, cell in cells[cells["imbalance_factor"] == factor].iterrows():
-        name = "class_accuracy_rebalanced" if cell["rebalanced"] else "class_accuracy"
-        opened = [runs.open(store, key) for key in cell["keys"]]
-        if opened:
-            counts = opened[0].arrays["class_counts"]
-            found[cell["method"]] = np.stack([run.arrays[name] for run in opened])
+        name = "accuracy_rebalanced" if cell["rebalanced"] else "accuracy"
+        if cell["keys"]:
+            counts = runs[cell["keys"][0]]["images"].to_numpy()
+            found[cell["method"]] = np.stack([runs[key][name].to_numpy() for key in cell["keys"]])
     return counts, found
+
+
+def by_epoch(
+    cells: pd.DataFrame, factor: float, history: pd.DataFrame
+) -> dict[str, list[pd.DataFrame]]:
+    """By method the histories of its runs at ``factor``, as ``plotting.training_curves`` wants.
+
+    ``history`` as in :class:`lt_core.records.Results`; a re-balanced row has none of its own.
+    """
+    runs = dict(list(history.groupby("key")))
+    part = cells[(cells["imbalance_factor"] == factor) & ~cells["rebalanced"].astype(bool)]
+    return {
+        cell["method"]: [runs[k] for k in cell["keys"]]
+        for _, cell in part.iterrows()
+        if cell["keys"]
+    }
 
 
 class _Line(NamedTuple):
