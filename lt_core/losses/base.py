@@ -83,11 +83,29 @@ class LongTailLoss(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} must implement per_sample")
 
     def forward(self, logits: Tensor, target: Tensor, **draws: Tensor | None) -> Tensor:
+        return reduce(*self._each(logits, target, **draws), self.reduction)
+
+    def mixed(self, logits: Tensor, target: Tensor, other: Tensor, share: Tensor) -> Tensor:
+        r"""Loss of images mixed from two: :math:`\lambda_i \ell(z_i, y_i) + (1 - \lambda_i)
+        \ell(z_i, y'_i)`, with ``share`` ``(N,)`` for lambda and ``other`` ``(N,)`` for y'.
+
+        Images' weights are mixed like their losses before the reduction. Statistics count
+        every image twice, in full under either label, as in published loops, which call the
+        loss twice; where the second labels are the first in another order, classes keep
+        their frequencies.
+        """
+        loss, weight = self._each(logits, target)
+        other_loss, other_weight = self._each(logits, other)
+        loss = torch.lerp(other_loss, loss, share)
+        if weight is not None:
+            weight = torch.lerp(other_weight, weight, share)
+        return reduce(loss, weight, self.reduction)
+
+    def _each(self, logits: Tensor, target: Tensor, **draws) -> tuple[Tensor, Tensor | None]:
         logits = self.checked(logits, target)
         if not len(target):  # an empty batch is 0 and leaves the state alone
-            return reduce(logits.sum(dim=1), None, self.reduction)
-        loss, weight = self.per_sample(logits, target, **draws)
-        return reduce(loss, weight, self.reduction)
+            return logits.sum(dim=1), None
+        return self.per_sample(logits, target, **draws)
 
     @property
     def updates_state(self) -> bool:

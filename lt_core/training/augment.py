@@ -151,12 +151,12 @@ class EpochFeed:
         return pixels.permute(0, 3, 1, 2)
 
     def mixing(self, positions: Tensor) -> Tensor | None:
-        """Lambda of the batch at ``positions``, (1,) float32, or None without mixup.
+        """Lambda of the images at ``positions`` (B,), float32 (B,), or None without mixup.
 
-        The mixed loss is ``lam * loss(z, y) + (1 - lam) * loss(z, y.roll(1))`` for the
-        logits ``z`` of ``normalise(pixels, lam)``.
+        The loss is ``loss.mixed(z, y, y.roll(1), lam)`` for the logits ``z`` of
+        ``normalise(pixels, lam)``.
         """
-        return None if self._mixing is None else self._mixing.index_select(0, positions[:1])
+        return None if self._mixing is None else self._mixing.index_select(0, positions)
 
 
 def cut_out_(pixels: Tensor, hole: Tensor, side: int) -> None:
@@ -208,13 +208,13 @@ class Normaliser:
     def __call__(self, pixels: Tensor, mixing: Tensor | None = None) -> Tensor:
         """``pixels`` uint8 (B, C, H, W) to ``dtype``, both channels last in memory.
 
-        With ``mixing`` (lambda, one value) each image becomes lambda times itself plus
+        With ``mixing`` (lambda, (B,)) each image becomes lambda times itself plus
         1 - lambda times the image before it in the batch.
         """
         count, _, height, width = pixels.shape
         lines = pixels.permute(0, 2, 3, 1).reshape(count, height, width * self._channels)
         lines = torch.addcmul(self._shift, lines, self._scale)
         if mixing is not None:
-            lines = torch.lerp(lines.roll(1, 0), lines, mixing)
+            lines = torch.lerp(lines.roll(1, 0), lines, mixing[:, None, None])
         lines = lines.to(self.dtype)
         return lines.view(count, height, width, self._channels).permute(0, 3, 1, 2)

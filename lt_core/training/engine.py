@@ -166,10 +166,10 @@ class Engine:
         target = self.targets.index_select(0, self.feed.order.index_select(0, rows))
         mixing = self.feed.mixing(rows)
         logits = self.model(self.normalise(self.feed.batch(rows), mixing))
-        loss = self.loss(logits, target)
-        if mixing is not None:
-            # Mixup: each image is mixed with its neighbour in the batch, so is its loss.
-            loss = torch.lerp(self.loss(logits, target.roll(1)), loss, mixing.squeeze())
+        if mixing is None:
+            loss = self.loss(logits, target)
+        else:  # each image is mixed with its neighbour in the batch, and so is its loss
+            loss = self.loss.mixed(logits, target, target.roll(1), mixing)
         gradients = torch.autograd.grad(loss, self.weights.working)
         finite = loss.detach().isfinite()
         # The fused update skips a step whose loss is not finite.

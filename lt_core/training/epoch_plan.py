@@ -36,8 +36,10 @@ class Augmentation:
         arXiv:1708.04552.
     mixup_alpha
         Mix each image with its neighbour in the batch, with the weights lambda and
-        1 - lambda, lambda ~ Beta(alpha, alpha) drawn once a batch. Zhang et al. 2018,
-        arXiv:1710.09412, as in torchvision and in GCL's published code.
+        1 - lambda, lambda ~ Beta(alpha, alpha) drawn for each image. Zhang et al. 2018,
+        arXiv:1710.09412. torchvision and GCL's published code draw one lambda a batch:
+        the expected gradient of a mean over images is the same, but for what couples the
+        images of a batch (batch normalisation), and it varies less.
     """
 
     crop_padding: int = 0
@@ -69,7 +71,7 @@ class EpochPlan:
     flip : (N,) bool, mirrored after the crop
     operations : (2, N) int64, codes of :func:`.autoaugment.operations`, or None
     hole : (2, N) int64, line and column of the centre of the cut-out square, or None
-    mixing : (N,) float32, lambda of the batch that begins at each place, or None
+    mixing : (N,) float32, lambda of mixup, or None
     """
 
     order: Tensor

@@ -1,9 +1,9 @@
-"""Crops, flips, Cutout, mixup and normalisation, against torchvision and plain loops."""
+"""Crops, flips, Cutout and normalisation, against torchvision and plain loops."""
 
 import pytest
 import torch
 from images import DEVICES, SIZE, loaded, noise, positions
-from scipy.stats import beta, chisquare, kstest
+from scipy.stats import chisquare
 from torchvision.transforms import v2
 
 from lt_core.errors import ConfigError, DataError
@@ -97,31 +97,6 @@ def test_cutout_areas_follow_the_published_distribution():
     assert observed[expected == 0].sum() == 0
     result = chisquare(observed[areas], expected[areas] * count / 32**2)
     assert result.pvalue > 1e-4
-
-
-@pytest.mark.parametrize("alpha", [0.5, 1.0, 4.0])
-def test_mixing_weights_follow_a_beta_distribution(alpha):
-    weights = draw_plan(Augmentation(mixup_alpha=alpha), 20_000, SIZE, 0, 0).mixing.double()
-    assert kstest(weights, beta(alpha, alpha).cdf).pvalue > 1e-4
-    assert kstest(weights, beta(1.2 * alpha, alpha).cdf).pvalue < 1e-6  # the bar has power
-
-
-@pytest.mark.parametrize("device", DEVICES)
-def test_mixup_equals_torchvision_given_its_weight(device):
-    bank = ImageBank(noise(32), Augmentation(mixup_alpha=1.0), device)
-    feed, plan = loaded(bank)
-    batch = torch.arange(8, 24, device=device)
-    weight = feed.mixing(batch)
-    assert weight.shape == (1,)
-    assert weight == plan.mixing[8]
-    normalise = Normaliser([0.5, 0.4, 0.3], [0.25, 0.2, 0.3], 32, device)
-    plain = normalise(feed.batch(batch))
-    mixup = v2.MixUp(num_classes=2)
-    expected = mixup.transform(
-        plain.contiguous(), {"lam": float(weight), "labels": None, "batch_size": 16}
-    )
-    torch.testing.assert_close(normalise(feed.batch(batch), weight), expected, rtol=1e-6, atol=1e-6)
-    assert torch.equal(normalise(feed.batch(batch), torch.ones_like(weight)), plain)
 
 
 @pytest.mark.parametrize("augmentation", [Augmentation(4, True), EVERYTHING])

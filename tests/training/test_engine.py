@@ -88,9 +88,15 @@ def plain_loop(config, steps):
             image = padded[plan.order[place], :, top : top + 8, left : left + 8]
             image = image.flip(2) if plan.flip[place] else image
             batch.append((image - info.mean[0]) / info.std[0])
-        target = train.targets[plan.order[step * size : (step + 1) * size]]
+        places = slice(step * size, (step + 1) * size)
+        inputs, target = torch.stack(batch), train.targets[plan.order[places]]
         optimizer.zero_grad()
-        loss(model(torch.stack(batch)), target).backward()
+        if plan.mixing is None:
+            loss(model(inputs), target).backward()
+        else:
+            share = plan.mixing[places, None, None, None]
+            logits = model(share * inputs + (1 - share) * inputs.roll(1, 0))
+            loss.mixed(logits, target, target.roll(1), share.flatten()).backward()
         optimizer.step()
     return model
 
@@ -102,6 +108,7 @@ def plain_loop(config, steps):
         ("softmax", {"crop_padding": 0, "weight_decay": 0.0, "momentum": 0.0}),
         ("class_balanced", {"flip": True, "crop_padding": 2}),
         ("logit_adjustment", {"nesterov": True, "batch_size": 64}),
+        ("class_balanced", {"mixup_alpha": 1.0}),
     ],
 )
 def test_the_engine_equals_a_plain_loop(method, overrides):
@@ -142,7 +149,7 @@ def test_bfloat16_stays_close_to_float32(overrides):
 
 def test_mixup_with_itself_is_no_mixup(monkeypatch):
     ours = engine(tiny(overrides={"mixup_alpha": 1.0}))
-    monkeypatch.setattr(ours.feed, "mixing", lambda rows: torch.ones(1))
+    monkeypatch.setattr(ours.feed, "mixing", lambda rows: torch.ones(len(rows)))
     (mixed,) = epochs(ours, 0, 1)
     (plain,) = epochs(engine(tiny()), 0, 1)
     assert mixed["train_loss"] == pytest.approx(plain["train_loss"], rel=1e-5)
