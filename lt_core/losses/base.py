@@ -6,6 +6,7 @@ around it once, so that a new loss holds only its own mathematics.
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Sequence
 
 import torch
@@ -17,7 +18,7 @@ from lt_core.errors import ConfigError
 REDUCTIONS = ("mean", "weighted_mean", "sum", "none")
 
 
-class LongTailLoss(nn.Module):
+class LongTailLoss(nn.Module, abc.ABC):
     r"""Base class of all losses.
 
     Parameters
@@ -79,8 +80,9 @@ class LongTailLoss(nn.Module):
         epoch must live in buffers that are changed in place.
         """
 
+    @abc.abstractmethod
     def per_sample(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
-        raise NotImplementedError(f"{type(self).__name__} must implement per_sample")
+        """The loss of each sample ``(N,)``, and its weight ``(N,)`` or None."""
 
     def forward(self, logits: Tensor, target: Tensor, **draws: Tensor | None) -> Tensor:
         return reduce(*self._each(logits, target, **draws), self.reduction)

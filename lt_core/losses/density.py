@@ -15,6 +15,8 @@ shapes that depend on values, so that a step can be captured in a CUDA graph.
 
 from __future__ import annotations
 
+import abc
+
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -22,7 +24,7 @@ from torch import Tensor, nn
 from lt_core.losses.base import add_by_class, all_reduced
 
 
-class CategoryDensity(nn.Module):
+class CategoryDensity(nn.Module, abc.ABC):
     """Weights from the density of ``g`` in [0, 1] within each category.
 
     ``normalize="none"`` gives the raw weight 1 / D_m(g). Its mean inside a category is
@@ -49,13 +51,13 @@ class CategoryDensity(nn.Module):
         """What the other two methods need to know of each gradient."""
         return gradient
 
+    @abc.abstractmethod
     def count(self, place: Tensor, target: Tensor, counted: Tensor, fading: Tensor) -> None:
         """Add a batch; ``fading`` ``(C,)`` is what each category keeps of its past."""
-        raise NotImplementedError(f"{type(self).__name__} must implement count")
 
+    @abc.abstractmethod
     def raw_weights(self, place: Tensor, target: Tensor) -> Tensor:
         """1 / D_m(g) of each sample, ``(N,)``."""
-        raise NotImplementedError(f"{type(self).__name__} must implement raw_weights")
 
     def mean_raw_weight(self) -> Tensor:
         """Mean raw weight of the samples remembered, ``(C,)``."""
