@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from lt_core.errors import ConfigError
+
 #: Weights by class size, equalization's threshold and a shift by the log prior do nothing
 #: where all classes are equally large: these methods then are softmax itself.
 SOFTMAX_WHEN_BALANCED = (
@@ -100,6 +102,29 @@ def least_difference(spread: Spread, n1: int = 1, n2: int = 1, level: float = 0.
     if not spread.df:
         return float("nan")
     return float(stats.t.ppf((1 + level) / 2, spread.df) * spread.sd * np.sqrt(1 / n1 + 1 / n2))
+
+
+def runs_needed(difference: float, sd: float, level: float = 0.95) -> int:
+    r"""Runs a method, of two methods, until ``difference`` exceeds :func:`least_difference`.
+
+    The smallest n with
+
+    .. math:: t_{2(n-1), (1 + level) / 2} \; s \sqrt{2 / n} < |difference| .
+
+    A difference just as large is then found in every second experiment: to be sure to
+    find it takes more. Raises ConfigError for a difference of zero, and for an ``sd``
+    that is not known.
+    """
+    if not abs(difference) > 0 or not sd >= 0:
+        raise ConfigError(
+            "difference and sd: expected a difference other than 0 and a standard deviation "
+            f"from 0, got {difference} and {sd}"
+        )
+    z = stats.norm.ppf((1 + level) / 2)  # less than any t, so it starts low
+    n = max(2, int(2 * (z * sd / difference) ** 2))
+    while least_difference(Spread(sd, 2 * (n - 1)), n, n, level) >= abs(difference):
+        n += 1
+    return n
 
 
 def compare_methods(runs: pd.DataFrame, baseline: str, value: str = "top1") -> pd.DataFrame:
@@ -191,6 +216,48 @@ def published_noise(table: pd.DataFrame) -> pd.DataFrame:
         rows.append((dataset, "balanced", len(values), copied, *spread, *spread.interval()))
     names = ["dataset", "estimate", "cells", "copied", "sd", "df", "low", "high"]
     return pd.DataFrame(rows, columns=names)
+
+
+def noise_of_runs(
+    runs: pd.DataFrame, experiment: Sequence[str], value: str = "top1"
+) -> pd.DataFrame:
+    """How far a run scatters, with its training images fixed and with them drawn anew.
+
+    ``runs`` are records. Those that agree in the columns ``experiment`` scatter alike and
+    are pooled over ``method`` and ``variant``, each about its own mean:
+
+    - *images fixed*: runs that differ in their ``seed`` only;
+    - *images drawn anew*: one run of each ``subset_seed``, that of the smallest seed not
+      used before, so that no two of them share seed or images where that can be had.
+
+    Columns: those of ``experiment``, then ``estimate``, ``methods``, ``sd``, ``df`` and its
+    interval ``low``, ``high``. An estimate without any repetition has no row.
+    """
+    rows = []
+    method = ["method", "variant"]
+    for key, part in runs.groupby(list(experiment), sort=False, dropna=False):
+        groups = {
+            "images fixed": [run[value] for _, run in part.groupby([*method, "subset_seed"])],
+            "images drawn anew": [_one_a_subset(run)[value] for _, run in part.groupby(method)],
+        }
+        for estimate, values in groups.items():
+            spread = pooled_sd(values)
+            if spread.df:
+                methods = len(part[method].drop_duplicates())
+                rows.append((*key, estimate, methods, *spread, *spread.interval()))
+    names = [*experiment, "estimate", "methods", "sd", "df", "low", "high"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def _one_a_subset(runs: pd.DataFrame) -> pd.DataFrame:
+    """A run of each subset seed, with seeds that differ as far as there are enough."""
+    chosen, used = [], set()
+    for _, part in runs.sort_values("seed").groupby("subset_seed"):
+        fresh = part[~part["seed"].isin(used)]
+        row = (fresh if len(fresh) else part).iloc[[0]]
+        chosen.append(row)
+        used.update(row["seed"])
+    return pd.concat(chosen)
 
 
 def published_differences(

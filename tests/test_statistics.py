@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from lt_core import statistics, tables
+from lt_core.errors import ConfigError
 from lt_core.statistics import Spread
 
 
@@ -78,6 +79,81 @@ def test_least_difference_by_hand():
     assert statistics.least_difference(Spread(0.5, 10**6)) == pytest.approx(
         1.959964 * 0.5 * np.sqrt(2), rel=1e-4
     )
+
+
+def test_runs_needed_by_hand():
+    # 2 runs each: t of 2 degrees 4.303 times sd, 4.3; 3 each: 2.776 * sqrt(2/3) = 2.27
+    assert statistics.runs_needed(2.3, 1.0) == 3
+    assert statistics.runs_needed(-2.2, 1.0) == 4
+    assert statistics.runs_needed(9, 1.0) == 2
+    assert statistics.runs_needed(0.01, 1.0) == pytest.approx(2 * 195.9964**2, abs=2)
+
+
+@pytest.mark.parametrize("known", [(0, 1.0), (float("nan"), 1.0), (1.0, float("nan"))])
+def test_runs_needed_asks_for_a_difference_and_a_spread(known):
+    with pytest.raises(ConfigError, match="difference"):
+        statistics.runs_needed(*known)
+
+
+def test_runs_needed_finds_every_second_difference_of_that_size():
+    rng = np.random.default_rng(6)
+    n = statistics.runs_needed(1.0, 1.0)
+    runs = rng.normal(0, 1.0, (2, 4000, n)) + np.array([[[0.0]], [[1.0]]])
+    spread = np.sqrt(runs.var(axis=2, ddof=1).mean(axis=0))
+    least = np.array([statistics.least_difference(Spread(sd, 2 * (n - 1)), n, n) for sd in spread])
+    found = np.mean(runs[1].mean(axis=1) - runs[0].mean(axis=1) > least)
+    assert found == pytest.approx(0.5, abs=0.06)
+
+
+def seeded(rows: list[tuple]) -> pd.DataFrame:
+    names = ["dataset", "method", "variant", "seed", "subset_seed", "top1"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def test_noise_of_runs_by_hand():
+    runs = seeded(
+        [
+            ("digits", "softmax", "", 0, 0, 50.0),
+            ("digits", "softmax", "", 1, 0, 52.0),
+            ("digits", "softmax", "", 1, 1, 56.0),
+            ("digits", "icb", "", 0, 0, 70.0),
+            ("digits", "icb", "", 1, 0, 70.0),
+            ("digits", "icb", "gamma=1", 0, 0, 99.0),
+        ]
+    )
+    noise = statistics.noise_of_runs(runs, ["dataset"]).set_index("estimate")
+    fixed, anew = noise.loc["images fixed"], noise.loc["images drawn anew"]
+    assert (fixed["sd"], fixed["df"]) == (1.0, 2)  # 50 52 and 70 70: squares 2 and 0
+    assert (anew["sd"], anew["df"]) == (pytest.approx(np.sqrt(18)), 1)  # 50 56, other seeds
+    assert fixed["methods"] == 3
+
+
+def test_noise_of_runs_tells_the_images_part_from_the_seeds():
+    rng = np.random.default_rng(7)
+    of_subset = rng.normal(0, 3.0, 400)
+    runs = seeded(
+        [
+            ("digits", "softmax", "", seed, subset, of_subset[subset] + rng.normal())
+            for seed, subset in [(k, 0) for k in range(400)] + [(k, k) for k in range(1, 400)]
+        ]
+    )
+    noise = statistics.noise_of_runs(runs, ["dataset"]).set_index("estimate")["sd"]
+    assert noise["images fixed"] == pytest.approx(1.0, rel=0.12)
+    assert noise["images drawn anew"] == pytest.approx(np.sqrt(10), rel=0.12)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [],
+        [("digits", "icb", "", 0, 0, 1.0)],
+        [("a", "icb", "", 0, 0, 1), ("b", "icb", "", 1, 0, 2)],
+    ],
+)
+def test_noise_of_runs_without_repetition_says_nothing(rows):
+    noise = statistics.noise_of_runs(seeded(rows), ["dataset"])
+    assert noise.empty
+    assert "sd" in noise
 
 
 def two_way(effects: dict[str, float], seeds: int, sd: float, seed_sd: float, rng) -> pd.DataFrame:
