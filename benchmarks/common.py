@@ -51,7 +51,11 @@ class Bench:
         self._banks = {}
 
     def engine(self, method: str = "softmax", graphs: bool | None = None, **fields) -> Engine:
-        config = RunConfig(self.dataset, method, self.imbalance_factor, **fields)
+        return self.engine_of(
+            RunConfig(self.dataset, method, self.imbalance_factor, **fields), graphs
+        )
+
+    def engine_of(self, config: RunConfig, graphs: bool | None = None) -> Engine:
         augmentation = config.resolved_recipe().augmentation()
         if augmentation not in self._banks:
             self._banks[augmentation] = ImageBank(self.train.images, augmentation, self.device)
@@ -122,6 +126,19 @@ class Report:
         lines = ["| " + " | ".join(str(cell) for cell in row) + " |" for row in cells]
         head = f"# {self.claim}\n\n`{command}`\n\n{hardware}; {versions}.\n\n"
         (folder / f"{name}.md").write_text(head + "\n".join(lines) + "\n")
+
+
+def engine_bars(
+    script: str, about: str, device: torch.device, measure: Callable[[Report, Bench], None]
+) -> int:
+    """The exit code of a script that measures the engine: its options, report and rows."""
+    options = arguments(about).parse_args()
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise SystemExit(f"benchmarks.{script}: expected a GPU, this machine has none")
+    report = Report("engine", device)
+    with report.kept(options.out, f"python -m benchmarks.{script}"):
+        measure(report, Bench(device))
+    return report.exit_code
 
 
 def arguments(description: str) -> argparse.ArgumentParser:

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from benchmarks.common import Bench, Report, arguments
+from benchmarks.common import Bench, Report, engine_bars
 from lt_core import models
 from lt_core.training.engine import Engine
 
@@ -134,12 +134,7 @@ def compare(report: Report, bench: Bench) -> None:
 
 
 def main() -> int:
-    options = arguments(__doc__).parse_args()
-    device = torch.device("cpu")
-    report = Report("engine", device)
-    with report.kept(options.out, "python -m benchmarks.engine_cpu"):
-        compare(report, Bench(device))
-    return report.exit_code
+    return engine_bars("engine_cpu", __doc__, torch.device("cpu"), compare)
 
 
 if __name__ == "__main__":

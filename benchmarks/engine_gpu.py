@@ -13,29 +13,21 @@ from __future__ import annotations
 import statistics
 import sys
 from collections.abc import Callable
+from itertools import groupby
+from operator import attrgetter
 
 import torch
 import torch.nn.functional as F
 
-from benchmarks.common import Bench, Report, arguments, run_epoch
+from benchmarks.common import Bench, Report, engine_bars, run_epoch
 from lt_core import models
+from lt_core.tables import plans
+from lt_core.training import RunConfig
 from lt_core.training.augment import EpochFeed, Normaliser
 from lt_core.training.engine import EVALUATION_BATCH, Engine
 from lt_core.training.loop import settings
 
 ROUNDS, EPOCHS = 3, 200
-#: Table 1's CIFAR-10 block.
-FACTORS = (500, 100, 10, 1)
-TABLE_METHODS = (
-    "softmax",
-    "class_balanced",
-    "focal",
-    "ghm",
-    "effective_number",
-    "equalization",
-    "seesaw",
-    "icb",
-)
 
 
 @torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=True)
@@ -139,12 +131,24 @@ def full_run(engines: list[Engine], epochs: int) -> None:
         run_epoch(*engines, epoch=epoch, evaluate=True)
 
 
+def table_block() -> list[RunConfig]:
+    """The runs of the paper's Table 1 on CIFAR-10, one seed, factor by factor."""
+    return plans.plan(
+        "table1",
+        "cifar10",
+        methods=plans.published("table1")["method"].unique(),
+        seeds=1,
+        precision="bfloat16",
+        once_when_balanced=False,
+    )
+
+
 def table_minutes(device: torch.device) -> float:
-    """Minutes of Table 1's CIFAR-10 block, one seed, from five epochs at each factor."""
+    """Minutes of :func:`table_block`, from five epochs at each factor."""
     seconds = 0.0
-    for factor in FACTORS:
+    for factor, configs in groupby(table_block(), attrgetter("imbalance_factor")):
         bench = Bench(device, imbalance_factor=factor)
-        engines = [bench.engine(method, precision="bfloat16") for method in TABLE_METHODS]
+        engines = [bench.engine_of(config) for config in configs]
         full_run(engines, 1)
         seconds += bench.seconds(lambda engines=engines: full_run(engines, 5)) / 5 * EPOCHS
     return seconds / 60
@@ -209,14 +213,7 @@ def measure(report: Report, bench: Bench) -> None:
 
 
 def main() -> int:
-    options = arguments(__doc__).parse_args()
-    if not torch.cuda.is_available():
-        raise SystemExit("benchmarks.engine_gpu: expected a GPU, this machine has none")
-    device = torch.device("cuda")
-    report = Report("engine", device)
-    with report.kept(options.out, "python -m benchmarks.engine_gpu"):
-        measure(report, Bench(device))
-    return report.exit_code
+    return engine_bars("engine_gpu", __doc__, torch.device("cuda"), measure)
 
 
 if __name__ == "__main__":

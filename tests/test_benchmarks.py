@@ -5,7 +5,7 @@ import importlib
 import pytest
 import torch
 
-from benchmarks import data_path, engine_cpu
+from benchmarks import data_path, engine_cpu, engine_gpu
 from benchmarks.common import Bench, Report, run_epoch, synthetic
 from lt_core import doctor
 
@@ -108,3 +108,10 @@ def test_settings_of_training_rule_where_engines_are_timed(monkeypatch):
     with pytest.raises(Stop):
         doctor.engine_rate(CPU, "float32")
     assert seen == [(CPU, False)]
+
+
+def test_the_block_of_table_1_has_eight_methods_at_four_factors():
+    block = engine_gpu.table_block()
+    pairs = {(config.method, config.imbalance_factor) for config in block}
+    assert len(block) == len(pairs) == 32
+    assert [config.imbalance_factor for config in block[::8]] == [100, 500, 10, 1]
