@@ -225,12 +225,12 @@ def _check_meaning(resolved: dict, given: dict, where: str) -> None:
         if given["dataset"] not in data.names():
             raise errors.unknown("data set", given["dataset"], data.names())
     for name in {"method", "methods"} & given.keys():
-        from lt_core import losses
+        from lt_core import tables
 
         for method in listed(given[name]):
-            # a row such as gala+rebalance is a method and a step after training
-            if method is not None and str(method).partition("+")[0] not in losses.names():
-                raise errors.unknown("method", method, losses.names())
+            # a loss, or a row of a table such as gala+rebalance or icb[inter]
+            if method is not None and str(method) not in tables.rows():
+                raise errors.unknown("method", method, tables.rows())
     for name in {"imbalance_factor", "imbalance_factors"} & given.keys():
         for factor in listed(given[name]):
             if factor is not None and factor < 1:

@@ -10,7 +10,7 @@ what the finished runs of one row, data set, factor and recipe have come to.
 >>> print(tables.render(tables.cells(lt_core.runs.load("runs"), "table1")))  # doctest: +SKIP
 """
 
-from lt_core.tables.cells import by_class, by_epoch, cells
+from lt_core.tables.cells import by_class, by_epoch, cells, fullest, trace
 from lt_core.tables.plans import TABLES, Row, Table, find_row, get, names, plan, published, rows
 from lt_core.tables.reading import (
     command,
@@ -22,10 +22,17 @@ from lt_core.tables.reading import (
     significance,
     trade,
 )
-from lt_core.tables.rendering import render, render_differences, render_groups
-from lt_core.tables.wanted import wanted
+from lt_core.tables.rendering import (
+    render,
+    render_cost,
+    render_differences,
+    render_groups,
+    render_trace,
+)
+from lt_core.tables.wanted import NOT_RUN, wanted
 
 __all__ = [
+    "NOT_RUN",
     "TABLES",
     "Row",
     "Table",
@@ -37,6 +44,7 @@ __all__ = [
     "differences",
     "find_row",
     "flattery",
+    "fullest",
     "get",
     "names",
     "plan",
@@ -44,10 +52,13 @@ __all__ = [
     "published",
     "ranking",
     "render",
+    "render_cost",
     "render_differences",
     "render_groups",
+    "render_trace",
     "rows",
     "significance",
+    "trace",
     "trade",
     "wanted",
 ]

@@ -17,7 +17,15 @@ from lt_core.statistics import (
     prediction_interval,
     verdict,
 )
-from lt_core.tables.grouping import GROUPS, PROTOCOL, Group, cleaned, found_groups, planned_groups
+from lt_core.tables.grouping import (
+    BLOCK,
+    GROUPS,
+    PROTOCOL,
+    Group,
+    cleaned,
+    found_groups,
+    planned_groups,
+)
 from lt_core.tables.plans import Table, get, published
 from lt_core.training import recipes
 from lt_core.training.config import RunConfig
@@ -119,6 +127,26 @@ def by_epoch(
         for _, cell in part.iterrows()
         if cell["keys"]
     }
+
+
+def fullest(cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells of one experiment: full recipes before reduced ones, then the most runs.
+
+    One experiment is one data set, network, recipe and so on; factors and methods differ.
+    """
+    blocks = [block for _, block in cells.groupby(list(BLOCK), sort=False, dropna=False)]
+    made = [block for block in blocks if block["n"].sum()]
+    if not made:
+        return cells.iloc[:0]
+    return max(made, key=lambda block: (bool(block["full"].all()), block["n"].sum()))
+
+
+def trace(cells: pd.DataFrame) -> pd.DataFrame:
+    """The runs behind ``cells``, a row a run: where it stands, its seed, ``top1`` and key."""
+    part = cells[(cells["n"] > 0) & ~cells["borrowed"].astype(bool)]
+    where = ["dataset", "imbalance_factor", "model", "recipe", "epochs", "method"]
+    frame = part[[*where, "seeds", "values", "keys"]].explode(["seeds", "values", "keys"])
+    return frame.rename(columns={"seeds": "seed", "values": "top1", "keys": "key"})
 
 
 class _Line(NamedTuple):

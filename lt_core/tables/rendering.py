@@ -63,6 +63,35 @@ def render_differences(differences: pd.DataFrame, baseline: str = "softmax") -> 
     return Rendered(((f"difference from {baseline}, seed effects taken out", frame),))
 
 
+def render_cost(cells: pd.DataFrame, runs: pd.DataFrame) -> Rendered:
+    """What training cost: by method the median minutes a run, a table for each hardware.
+
+    ``runs``: records. Runs of one method differ in data; read it as an order of magnitude.
+    """
+    keys = cells[~cells["rebalanced"].astype(bool)][["method", "keys"]].explode("keys")
+    spent = keys.merge(runs[["key", "seconds", "hardware", "pack"]], left_on="keys", right_on="key")
+    spent = spent.drop_duplicates("key")
+    blocks = []
+    for hardware, part in spent.groupby("hardware", sort=False):
+        minutes = part.groupby("method", sort=False)["seconds"].agg(["median", "size"])
+        frame = pd.DataFrame({"method": minutes.index, "runs": minutes["size"].to_numpy()})
+        frame["minutes a run"] = (minutes["median"] / 60).map("{:.2f}".format).to_numpy()
+        blocks.append(
+            (
+                f"{hardware}; wall time, median; {part['seconds'].sum() / 3600:.1f} hours in all",
+                frame,
+            )
+        )
+    return Rendered(tuple(blocks))
+
+
+def render_trace(trace: pd.DataFrame) -> Rendered:
+    """The runs that :func:`lt_core.tables.trace` lists."""
+    frame = trace.astype(object)
+    frame["top1"] = trace["top1"].astype(float).map("{:.2f}".format)
+    return Rendered((("every run behind this page", frame),))
+
+
 def accuracy(cell: pd.Series) -> str:
     """``71.23 ± 0.41 (n=3)``; ``(n=2/3)`` where a planned run is missing; else ``no run``."""
     if not cell["n"]:
@@ -84,7 +113,8 @@ def _across(block: pd.DataFrame) -> pd.DataFrame:
         frame[f"factor {factor:g}"] = part.apply(accuracy, axis=1).reindex(methods).to_numpy()
         if part["paper"].notna().any():
             frame[f"paper {factor:g}"] = part["paper"].map(_number).reindex(methods).to_numpy()
-            frame[f"verdict {factor:g}"] = part["verdict"].reindex(methods).to_numpy()
+            if part["n"].any():  # else the cell itself says why it was not run
+                frame[f"verdict {factor:g}"] = part["verdict"].reindex(methods).to_numpy()
     return frame.fillna("")
 
 
