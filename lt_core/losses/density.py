@@ -136,9 +136,11 @@ class AdaptiveDensity(CategoryDensity):
     (what is remembered, plus the batch, plus one pseudo-sample spread evenly) is taken as
     even inside each bin, and the edges move to its K-quantiles. This happens in
     u = g^(1/3): late in training g crowds at 0 by orders of magnitude, and in u the mass
-    is nearly even already, so that little is smeared when edges move. The pseudo-sample
-    keeps every density positive and rules while a category has few samples;
-    ``MIN_WIDTH`` keeps bins open when all g are equal.
+    is nearly even already, so that little is smeared when edges move. The bins start as
+    uniform ones: edges even in u would leave the upper half of [0, 1] a fifth of the bins,
+    too few for a first batch that is large and crowds at 1. The pseudo-sample keeps every
+    density positive and rules while a category has few samples; ``MIN_WIDTH`` keeps bins
+    open when all g are equal.
     """
 
     ROOT = 3
@@ -147,7 +149,7 @@ class AdaptiveDensity(CategoryDensity):
     def __init__(self, num_classes: int, bins: int, memory: int, normalize: str):
         super().__init__(num_classes, bins, memory, normalize)
         even = torch.linspace(0, 1, bins + 1, dtype=torch.float64)
-        self.register_buffer("root_edges", even.repeat(num_classes, 1))
+        self.register_buffer("root_edges", even.pow(1 / self.ROOT).repeat(num_classes, 1))
         self.min_width = min(self.MIN_WIDTH, 0.1 / bins)
         #: K-quantile levels, and the least value of each inner edge
         self.register_buffer("level", even[1:-1].clone(), persistent=False)
