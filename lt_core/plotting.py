@@ -19,6 +19,8 @@ import pandas as pd
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from scipy.optimize import isotonic_regression
 
 from lt_core.training.metrics import groups
@@ -86,62 +88,83 @@ def end_labels(ax: Axes, x: float, heights: Mapping[str, float]) -> None:
         )
 
 
-def class_profile(ax: Axes, class_counts: Sequence[int]) -> None:
-    """Training images a class by rank, on a log axis, with the groups named."""
+def class_profile(ax: Axes, class_counts: Sequence[int], small: bool = False) -> None:
+    """Training images a class by rank, on a log axis, with the groups named.
+
+    Each name stands over the middle of its ranks; in a ``small`` panel, where neighbours
+    would touch, at alternating heights.
+    """
     counts = np.sort(np.asarray(class_counts))[::-1]
     rank = np.arange(len(counts))
     ax.plot(rank, counts, ":", color=BASELINE_COLOR, linewidth=1)
     ax.scatter(rank, counts, color=rank_colors(len(counts)), s=8 if len(counts) < 50 else 2)
     ax.set(yscale="log", xlabel="class rank", ylabel="training images")
     ax.yaxis.set_major_formatter("{x:g}")
-    ax.set_ylim(min(0.7, 0.7 * counts[-1]), counts[0] * 4)
-    ranges, width = _group_ranges(counts), len(counts)
-    middles = [(first + last) / 2 for _, first, last in ranges]
-    places = spread(middles, 0.37 * width, 0, 0.97 * width)
-    for (name, _, _), place in zip(ranges, places, strict=True):
-        ax.text(place, counts[0] * 2.2, name, ha="center", va="center", fontsize=5.5)
+    ax.set_ylim(min(0.7, 0.7 * counts[-1]), counts[0] * (12 if small else 4))
+    ax.set_xlim(*_rank_limits(counts, 0.16 if small else 0.05))
+    for number, (name, first, last) in enumerate(_group_ranges(counts)):
+        height = counts[0] * (2.2 if number % 2 == 0 or not small else 6)
+        at = {"ha": "center", "va": "center", "fontsize": 5.5 if small else 7}
+        ax.text((first + last) / 2, height, name, **at)
     _borders(ax, counts)
 
 
 def accuracy_by_class_rank(
-    curves: Mapping[str, np.ndarray], class_counts: Sequence[int], baseline: str = "softmax"
+    curves: Mapping[str, np.ndarray],
+    class_counts: Sequence[int],
+    baseline: str = "softmax",
+    note: str = "",
 ) -> Figure:
     """A panel a method: accuracy ``(seeds, C)`` against class rank, the baseline in grey.
 
     Bands are ±1 standard deviation over the seeds. The first panel shows the training
-    images. Beyond 50 classes a point is the mean of neighbouring ranks.
+    images, the second says what is drawn, under ``note`` (say, data and epochs). Beyond
+    50 classes a point is the mean of neighbouring ranks.
     """
     counts = np.asarray(class_counts)
     order = np.argsort(-counts, kind="stable")
     others = [label for label in curves if label != baseline]
-    columns = min(5, len(others) + 1)
-    rows = math.ceil((len(others) + 1) / columns)
+    rows = math.ceil((len(others) + 2) / 5)
+    columns = math.ceil((len(others) + 2) / rows)
     figure, axes = plt.subplots(
-        rows, columns, figsize=(6, 0.5 + 1.35 * rows), squeeze=False, sharex=True
+        rows, columns, figsize=(6, 0.4 + 1.35 * rows), squeeze=False, sharex=True
     )
-    first, *panels = axes.flat
-    class_profile(first, counts)
-    first.set(title="training images", ylabel="", xlabel="")
+    for ax in axes.flat[1 : axes.size - len(others)]:
+        ax.set_axis_off()
+    panels = axes.flat[axes.size - len(others) :]
     grey = _by_rank(curves[baseline], order) if baseline in curves else None
-    for number, (label, ax) in enumerate(zip(others, panels, strict=False), start=1):
+    for label, ax in zip(others, panels, strict=True):
         if grey is not None:
             ax.plot(grey[0], grey[1], color=BASELINE_COLOR)
         rank, mean, deviation = _by_rank(curves[label], order)
         ax.fill_between(rank, mean - deviation, mean + deviation, color="0.9", linewidth=0)
         ax.plot(rank, mean, color="0.4", linewidth=0.6)
         ax.scatter(rank, mean, color=rank_colors(len(rank)), s=9, zorder=3)
-        ax.set(title=plain(label, 20), ylim=(-3, 104), yticks=(0, 50, 100))
-        ax.tick_params(labelleft=number == 1 or number % columns == 0)
+        ax.set_title(plain(label, 20), fontsize=7)
+        ax.set(ylim=(-3, 104), yticks=(0, 50, 100))
+        ax.tick_params(labelleft=False)
         _borders(ax, counts[order])
-    if grey is not None and others:
-        where = {"transform": panels[0].transAxes, "ha": "right", "va": "top"}
-        panels[0].text(0.98, 0.98, f"grey: {plain(baseline, 12)}", fontsize=6, **where)
-    for ax in panels[len(others) :]:
-        ax.set_visible(False)
-    for ax in axes.flat[len(others) + 1 - columns : len(others) + 1]:
+    class_profile(axes[0, 0], counts, small=True)
+    axes[0, 0].set(ylabel="images", xlabel="")
+    axes[0, 0].set_title("training images", fontsize=7)
+    starts = axes[1:, 0] if rows > 1 else panels[:1]  # where the scale is written
+    for ax in starts:
+        ax.tick_params(labelleft=True)
+        ax.set_ylabel("accuracy, %")
+    for ax in axes[-1]:
         ax.set_xlabel("class rank")
-        ax.tick_params(labelbottom=True)
-    figure.supylabel("accuracy, %", fontsize=plt.rcParams["axes.labelsize"])
+    seeds = {len(np.atleast_2d(values)) for values in curves.values()}
+    key = axes[0, 1].legend(
+        *_what_is_drawn(baseline if grey is not None else "", max(seeds, default=1)),
+        title=note,
+        title_fontsize=6.5,
+        fontsize=6.5,
+        alignment="left",
+        loc="center left",
+        borderaxespad=0,
+        handlelength=1.6,
+    )
+    key.set_in_layout(rows == 1)  # else its column would be wider than the others
     return figure
 
 
@@ -238,6 +261,27 @@ def _group_ranges(counts: np.ndarray) -> list[tuple[str, int, int]]:
     """Name, first and last rank of each group that has a class; counts head first."""
     ranks = [(name, np.flatnonzero(members)) for name, members in groups(counts).items()]
     return [(name, found[0], found[-1]) for name, found in ranks if len(found)]
+
+
+def _rank_limits(counts: np.ndarray, room: float) -> tuple[float, float]:
+    """All ranks, and at each end half a group's name, ``room`` as a share of the ranks."""
+    names = [(first + last) / 2 for _, first, last in _group_ranges(counts)]
+    margin, room = 0.5 + 0.02 * len(counts), room * len(counts)
+    last = len(counts) - 1 + margin
+    return min(-margin, names[0] - room), max(last, names[-1] + room)
+
+
+def _what_is_drawn(baseline: str, seeds: int) -> tuple[list, list[str]]:
+    """Handles and labels: the baseline's line, a method's points, their band."""
+    drawn = [Line2D([], [], color="0.4", marker="o", markersize=3, linewidth=0.6)]
+    labels = [f"mean of {seeds} seeds" if seeds > 1 else "one seed"]
+    if baseline:
+        drawn.insert(0, Line2D([], [], color=BASELINE_COLOR))
+        labels.insert(0, plain(baseline, 16))
+    if seeds > 1:
+        drawn.append(Patch(color="0.9"))
+        labels.append("± 1 sd")
+    return drawn, labels
 
 
 def _borders(ax: Axes, counts: np.ndarray) -> None:

@@ -110,14 +110,17 @@ def test_names_are_shown_as_they_are():
     assert "\n" not in shown
 
 
+def panels(figure):
+    """The methods' panels; those with the training images and the key come before them."""
+    return [ax for ax in figure.axes[1:] if ax.axison]
+
+
 def test_accuracy_by_class_rank_shows_each_method_against_the_baseline():
     rng = np.random.default_rng(0)
     curves = {name: rng.uniform(0, 1, (3, 6)) for name in ("softmax", "icb", HOSTILE)}
     figure = plotting.accuracy_by_class_rank(curves, COUNTS)
     figure.canvas.draw()
-    visible = [ax for ax in figure.axes if ax.get_visible()]
-    assert len(visible) == 3  # the profile and two methods
-    for ax, name in zip(visible[1:], ("icb", HOSTILE), strict=True):
+    for ax, name in zip(panels(figure), ("icb", HOSTILE), strict=True):
         assert ax.get_title(loc="left") == plotting.plain(name, 20)
         grey = ax.lines[0]
         assert grey.get_color() == plotting.BASELINE_COLOR
@@ -129,21 +132,44 @@ def test_accuracy_by_class_rank_shows_each_method_against_the_baseline():
 def test_classes_are_drawn_in_order_of_their_rank():
     accuracy = np.array([[0.1, 0.9, 0.5]])
     figure = plotting.accuracy_by_class_rank({"softmax": accuracy, "icb": accuracy}, [5, 500, 50])
-    np.testing.assert_allclose(figure.axes[1].lines[0].get_ydata(), [90, 50, 10])
+    np.testing.assert_allclose(panels(figure)[0].lines[0].get_ydata(), [90, 50, 10])
 
 
 def test_many_classes_are_joined_to_fifty_points():
     curves = {"softmax": np.tile(np.linspace(1, 0, 200), (2, 1))}
     curves["icb"] = curves["softmax"]
     figure = plotting.accuracy_by_class_rank(curves, np.linspace(500, 5, 200))
-    x, y = figure.axes[1].lines[0].get_data()
+    x, y = panels(figure)[0].lines[0].get_data()
     assert len(x) == 50
     assert x[0] == pytest.approx(1.5)
     assert y[0] == pytest.approx(100 * np.linspace(1, 0, 200)[:4].mean())
 
 
+def keys(figure):
+    (legend,) = [ax.get_legend() for ax in figure.axes if ax.get_legend()]
+    return [text.get_text() for text in legend.get_texts()], legend
+
+
+@pytest.mark.parametrize("methods", [1, 3, 8, 13, 14])
+def test_panels_are_equal_and_the_key_covers_none(methods):
+    curves = {name: np.full((3, 6), 0.5) for name in ("softmax", *"abcdefghijklmn"[:methods])}
+    figure = plotting.accuracy_by_class_rank(curves, COUNTS, note="digits\n30 epochs")
+    figure.canvas.draw()
+    boxes = [ax.get_window_extent() for ax in panels(figure)]
+    assert len(boxes) == methods
+    assert np.ptp([box.width for box in boxes]) < 1
+    assert np.ptp([box.height for box in boxes]) < 1
+    labels, legend = keys(figure)
+    assert labels == ["softmax", "mean of 3 seeds", "± 1 sd"]
+    assert legend.get_title().get_text() == "digits\n30 epochs"
+    drawn = [figure.axes[0].get_window_extent(), *boxes]
+    assert not any(legend.get_window_extent().overlaps(box) for box in drawn)
+
+
 def test_one_seed_and_no_baseline_are_drawn_too():
-    plotting.accuracy_by_class_rank({"icb": np.full(6, 0.5)}, COUNTS).canvas.draw()
+    figure = plotting.accuracy_by_class_rank({"icb": np.full(6, 0.5)}, COUNTS)
+    figure.canvas.draw()
+    assert keys(figure)[0] == ["one seed"]
 
 
 def test_class_profile_names_the_groups_that_there_are():
@@ -151,6 +177,18 @@ def test_class_profile_names_the_groups_that_there_are():
     plotting.class_profile(ax, [500, 400, 10])
     assert [text.get_text() for text in ax.texts] == ["many", "few"]
     assert ax.get_yscale() == "log"
+
+
+@pytest.mark.parametrize("small", [True, False])
+def test_a_groups_name_stands_over_its_ranks_and_touches_no_other(small):
+    counts = [124, 74, 44, 26, 16, 9, 5, 3, 2, 1]  # one class is many, three are medium
+    figure, ax = plt.subplots(figsize=(1.5, 1.5) if small else (6, 2.4))
+    plotting.class_profile(ax, counts, small=small)
+    figure.canvas.draw()
+    assert [text.get_position()[0] for text in ax.texts] == [0, 2, 6.5]
+    boxes, inside = [Text.get_window_extent(text) for text in ax.texts], ax.get_window_extent()
+    assert not any(one.overlaps(other) for one, other in pairwise(boxes))
+    assert all(inside.x0 <= box.x0 and box.x1 <= inside.x1 + 1 for box in boxes)
 
 
 def test_dumbbells_compare_only_what_may_be_compared():
