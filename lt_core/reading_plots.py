@@ -6,7 +6,7 @@ draw on the axes they are given; those that need several make the figure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -43,18 +43,18 @@ def spreads(ax: Axes, table: pd.DataFrame) -> None:
     _rows(ax, table["label"])
 
 
-def claims(table: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
-    """A panel a data set of ``titles``, a row a factor: claimed differences and their noise.
+def claims(table: pd.DataFrame, datasets: Sequence[str]) -> Figure:
+    """A panel for each of ``datasets``, a row a factor: claimed differences and their noise.
 
     Columns ``dataset``, ``imbalance_factor``, ``claim`` (a marker each), ``difference``,
     ``noise`` (half the width of the light bar) and ``exact`` (of the dark bar).
     """
-    figure, axes = plt.subplots(1, len(titles), figsize=(6, 2.5), sharex=True, sharey=True)
+    figure, axes = plt.subplots(1, len(datasets), figsize=(6, 2.5), sharex=True, sharey=True)
     axes = np.atleast_1d(axes)
     names = list(pd.unique(table["claim"]))
     offsets = np.linspace(-0.16, 0.16, len(names)) if len(names) > 1 else [0.0]
     factors = list(pd.unique(table["imbalance_factor"]))
-    for ax, (dataset, title) in zip(axes, titles.items(), strict=True):
+    for ax, dataset in zip(axes, datasets, strict=True):
         part = table[table["dataset"] == dataset]
         y = part["imbalance_factor"].map(factors.index).to_numpy()
         ax.barh(y, 2 * part["noise"], 0.62, -part["noise"], color=OUTER)
@@ -66,7 +66,7 @@ def claims(table: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
             rows = (part["claim"] == name).to_numpy()
             shown = part["difference"][rows], y[rows] + offset, 16, face
             ax.scatter(*shown, marker=marker, edgecolor=METHOD_COLOR, label=name, zorder=3)
-        ax.set_title(title)
+        ax.set_title(plain(dataset))
         _rows(ax, [f"{factor:g}" for factor in factors])
     axes[0].set_ylabel("imbalance factor")
     axes[len(axes) // 2].set_xlabel("difference, points")
@@ -125,18 +125,19 @@ def shares(ax: Axes, table: pd.DataFrame) -> None:
     end_labels(ax, table.index[-1], table.iloc[-1].to_dict())
 
 
-def steps(ax: Axes, table: pd.DataFrame, baseline: str) -> None:
-    """Two steps beyond ``baseline``, a row each: the columns ``alone`` and ``with_step``."""
-    y = np.arange(len(table))
+def steps(ax: Axes, alone: pd.Series, with_step: pd.Series, baseline: str) -> None:
+    """Points beyond ``baseline``, ``alone`` and with a further step; a row an index entry."""
+    y = np.arange(len(alone))
     ax.axvline(0, color=BASELINE_COLOR, linewidth=0.8)
-    for row, (alone, full) in enumerate(table[["alone", "with_step"]].to_numpy()):
+    for row in y:
         arrow = {"arrowstyle": "->", "color": BASELINE_COLOR, "shrinkA": 3, "shrinkB": 4}
-        ax.annotate("", (full, row), (alone, row), arrowprops=arrow)
+        ends = (with_step.iloc[row], row), (alone.iloc[row], row)
+        ax.annotate("", *ends, arrowprops=arrow)
     marked = {"edgecolor": METHOD_COLOR, "zorder": 3}
-    ax.scatter(table["alone"], y, 24, "white", marker="o", label="GALA alone", **marked)
-    ax.scatter(table["with_step"], y, 24, "white", marker="D", label="with re-balancing", **marked)
+    ax.scatter(alone, y, 24, "white", marker="o", label="GALA alone", **marked)
+    ax.scatter(with_step, y, 24, "white", marker="D", label="with re-balancing", **marked)
     ax.set_xlabel(f"accuracy minus that of {baseline}, points")
-    _rows(ax, table.index)
+    _rows(ax, alone.index)
     ax.legend(ncols=2, loc="lower right", bbox_to_anchor=(1, 1), borderpad=0)
 
 

@@ -267,7 +267,8 @@ def published_differences(
 
     Both numbers are single runs with the standard deviation ``spread``. Columns
     ``dataset``, ``imbalance_factor``, ``difference``, ``noise`` (the least difference
-    that noise does not explain) and ``exceeds``.
+    that noise does not explain), ``exact`` (the same if the spread, an estimate from few
+    numbers, were exact) and ``exceeds``, of the former.
     """
     keys = ["dataset", "imbalance_factor"]
     cells = table[table["group"] == "all"]
@@ -275,5 +276,6 @@ def published_differences(
     second = cells[cells["method"] == against].set_index(keys)["top1"]
     frame = (first - second).rename("difference").reindex(first.index).reset_index()
     frame["noise"] = least_difference(spread)
+    frame["exact"] = least_difference(Spread(spread.sd, 10**6))
     frame["exceeds"] = frame["difference"].abs() > frame["noise"]
     return frame

@@ -46,8 +46,8 @@ def claimed(factors, names):
 
 @pytest.mark.parametrize("names", [["one"], ["one", "two"]])
 def test_claims_has_a_panel_a_data_set_and_a_row_a_factor(names):
-    figure = reading_plots.claims(claimed([500, 100, 1], names), {"a": "First", "b": "Second"})
-    assert [ax.get_title(loc="left") for ax in figure.axes] == ["First", "Second"]
+    figure = reading_plots.claims(claimed([500, 100, 1], names), ["a", "b"])
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["a", "b"]
     assert labels(figure.axes[0]) == ["500", "100", "1"]
     assert len(figure.axes[0].collections) == len(names)
     widths = [bar.get_width() for bar in figure.axes[0].patches]
@@ -96,9 +96,9 @@ def test_shares_labels_each_line_at_its_end():
 
 
 def test_steps_points_from_alone_to_with_the_step():
-    table = pd.DataFrame({"alone": [3.0, -1.0], "with_step": [3.5, 1.0]}, ["first", "second"])
+    alone, with_step = pd.Series({"first": 3.0, "second": -1.0}), pd.Series([3.5, 1.0])
     _, ax = plt.subplots()
-    reading_plots.steps(ax, table, "GCL")
+    reading_plots.steps(ax, alone, with_step, "GCL")
     arrows = [(text.xyann[0], text.xy[0]) for text in ax.texts]
     assert arrows == [(3.0, 3.5), (-1.0, 1.0)]
     assert labels(ax) == ["first", "second"]

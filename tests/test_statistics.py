@@ -252,3 +252,5 @@ def test_icb_beats_seesaw_on_cifar100_by_less_than_the_noise():
     result = statistics.published_differences(table, "icb", "seesaw", Spread(0.512, 3))
     assert result["difference"].round(2).tolist() == [0.22, 0.72, -0.02]
     assert not result["exceeds"].any()
+    assert result["noise"].iloc[0] == pytest.approx(3.182446 * 0.512 * np.sqrt(2))
+    assert result["exact"].iloc[0] == pytest.approx(1.959964 * 0.512 * np.sqrt(2), rel=1e-5)
