@@ -54,6 +54,7 @@ def check(loss_class: type[LongTailLoss], **params) -> dict[str, str]:
             verdict = "holds"
         except Exception as error:  # a loss under test may raise anything
             reason = str(error).strip().partition("\n")[0] or "no reason given"
-            verdict = f"broken: {type(error).__name__}: {reason}"
+            kind = "" if isinstance(error, AssertionError) else f"{type(error).__name__}: "
+            verdict = f"broken: {kind}{reason}"
         verdicts[promise.__doc__.splitlines()[0]] = verdict
     return verdicts

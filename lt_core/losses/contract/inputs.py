@@ -139,7 +139,7 @@ def damaged_batch(make: Make) -> None:
 
 
 def damaged_row_on_a_gpu(make: Make) -> None:
-    """L8 on a GPU, where nothing raises, such a row stays out of the state"""
+    """L8 on a GPU, which does not look at values, such a row stays out of the state"""
     with mock.patch.object(base, "looks_at_values", return_value=False):
         loss = trained(make)
         whole = state_of(loss)
