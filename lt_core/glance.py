@@ -142,8 +142,8 @@ def overview() -> pd.DataFrame:
 def cost() -> pd.DataFrame:
     """Time of a loss forward and backward over that of ``F.cross_entropy``, as recorded.
 
-    Columns ``samples, classes, method, variant, cost``, from the newest file that
-    ``python -m benchmarks.losses`` wrote; no rows where none ships.
+    Columns ``samples, classes, method, variant, cost``, few classes first, from the newest
+    file that ``python -m benchmarks.losses`` wrote; no rows where none ships.
     """
     found = []
     if file := cost_file():
@@ -151,7 +151,8 @@ def cost() -> pd.DataFrame:
             if match := _COST.fullmatch(row.what):
                 samples, classes, method, variant = match.groups()
                 found.append((int(samples), int(classes), method, variant.strip(), row.value))
-    return pd.DataFrame(found, columns=["samples", "classes", "method", "variant", "cost"])
+    table = pd.DataFrame(found, columns=["samples", "classes", "method", "variant", "cost"])
+    return table.sort_values("classes", kind="stable")
 
 
 def cost_file() -> Path | None:
@@ -166,5 +167,6 @@ def _cost_in_words(name: str) -> str:
     said = []
     for variant, rows in table.groupby("variant", sort=False):
         times = [f"{row.cost:.1f} at {row.classes:,} classes" for row in rows.itertuples()]
-        said.append(" and ".join(times) + (f" with `{variant}`" if variant else ""))
+        given = variant.replace(" ", ", ")
+        said.append(" and ".join(times) + (f" with `{given}`" if variant else ""))
     return "; ".join(said) or "not recorded"

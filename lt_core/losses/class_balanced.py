@@ -34,8 +34,9 @@ class ClassBalanced(LongTailLoss):
     ``reduction="mean"`` divides by the batch size; the published re-weighting baselines
     use PyTorch's weighted mean, ``reduction="weighted_mean"``, in which the scale of the
     weights cancels.
-    Source: "Class Balanced" of arXiv:2204.09234, Table 1. Not the "class-balanced loss"
-    of Cui et al. 2019, which weights by the effective number (:mod:`.effective_number`).
+    Source: "Class Balanced" in Table 1 of the poster of arXiv:2204.09234. Not the
+    "class-balanced loss" of Cui et al. 2019, which weights by the effective number
+    (:mod:`.effective_number`).
     """
 
     def __init__(self, class_counts: Sequence[int], reduction: str = "mean"):

@@ -38,8 +38,9 @@ class Equalization(DrawingLoss):
     just these.
 
     logits ``(N, C)`` unnormalised; target ``(N,)`` int64 in ``[0, C)``. Returns nats.
-    Source: Tan et al. 2020, arXiv:2003.05176; softmax form as in lt-project and
-    BagofTricks-LT, sigmoid form as in the authors' detection code without its background.
+    Source: Tan et al. 2020, arXiv:2003.05176; softmax form as in BagofTricks-LT
+    and lt-project (GALA's code), sigmoid form as in the authors' detection code without its
+    background.
     """
 
     def __init__(

@@ -42,7 +42,7 @@ class GCL(DrawingLoss):
 
     logits ``(N, C)`` **cosines** in [-1, 1], from ``classifier="cosine"``; target ``(N,)``
     int64 in ``[0, C)``. Returns nats.
-    Source: Li et al. 2022, arXiv:2203.11506; formula as in the authors' code.
+    Source: Li et al. 2022, arXiv:2305.11733; formula as in the authors' code.
     """
 
     takes_cosines = True

@@ -21,16 +21,17 @@ def equal_bins(gradient: Tensor, bins: int) -> Tensor:
 class GHM(LongTailLoss):
     r"""GHM-C: a sample weighs the less, the more samples have a gradient like its own.
 
-    .. math:: \ell = -W \log p_y, \qquad W = \frac{N}{M\,R_{b(g)}}, \qquad g = 1 - p_y
+    .. math:: \ell = -W \log p_y, \qquad W = \frac{N}{K\,R_{b(g)}}, \qquad g = 1 - p_y
 
-    with :math:`R_k` the samples in bin k of M equal bins over [0, 1] and :math:`N` their
-    sum, both a moving average over batches that counts the batch before it is weighted.
+    with :math:`b(g)` the bin of g among K equal bins over [0, 1], :math:`R_b` the samples in
+    bin b and :math:`N` those in all bins, both a moving average over batches that counts the
+    batch before it is weighted.
     Gradient: :math:`W (p_j - [j = y])`; the weight carries none.
 
     Parameters: ``bins`` at least 1; ``momentum`` in ``[0, 1)``, the share of the old
     average that survives a batch; ``form``: ``"softmax"`` as above, or ``"sigmoid"``,
     the released one-vs-all loss: a gradient :math:`|\sigma(z_j) - [j=y]|` for each of the
-    B·C elements, :math:`W = B C / (R_k \cdot` non-empty bins of the batch), the
+    B·C elements of a batch of B, :math:`W = B C / (R_b \cdot` non-empty bins of the batch), the
     average starting at 0 without correction (at momentum .75 the first weights are 4
     times too large), bins absent from the batch not decaying, and the mean over B·C.
     The released file for detectors divides by B·C + 1.2e-7; we do not.

@@ -37,20 +37,21 @@ class ICB(LongTailLoss):
     r"""Intra-category weight and inter-category margin.
 
     .. math:: \ell = -W \log \frac{e^{z_y}}{\sum_n e^{z_n + M[y, n]}}, \qquad
-              M[y, n] = \gamma \log \min(1, S_n / S_y), \qquad W = 1 / D_y(g)
+              M[y, n] = \gamma \log \min(1, S_n / S_y), \qquad W \propto 1 / D_y(g)
 
     with :math:`S` the class counts and :math:`D_m(g)` the density of :math:`g = 1 - p_y`
-    among the samples of category m (:mod:`.density`). Gradient:
+    among the samples of category m (a category is a class). :math:`W` is scaled to the mean
+    1 within each category. Gradient:
     :math:`W (\tilde p_j - [j = y])`, :math:`\tilde p` the softmax with the margin; the
     weight carries none.
 
     Parameters: ``gamma >= 0``; ``bins`` at least 1; ``memory`` at least 1, in samples of
     the category; ``intra``, ``inter``: use the weight, the margin; ``density``:
-    ``"exact"``, ``"uniform"`` or ``"adaptive"`` (edges move so that bins hold equal mass:
-    the poster says only that the precision of bins adapts, equal mass is our reading);
-    ``normalize``: ``"category"`` (mean weight 1 inside each category; with fresh uniform
-    bins N / (count · non-empty bins)) or ``"none"`` (N / (count · bins)); ``gradient``:
-    g from the ``"raw"`` logits or from those ``"adjusted"`` by the margin.
+    ``"exact"`` (a window around g), ``"uniform"`` (equal bins) or ``"adaptive"`` (edges move
+    so that bins hold equal mass: the source says only that the precision of bins adapts,
+    equal mass is our reading); ``normalize``: ``"category"`` (mean weight 1, as above) or
+    ``"none"`` (:math:`W = 1 / D_y(g)` as it is); ``gradient``: g from the ``"raw"`` logits
+    or from those ``"adjusted"`` by the margin.
 
     logits ``(N, C)`` unnormalised; target ``(N,)`` int64 in ``[0, C)``. Returns nats.
     Defaults: ``gamma`` is Seesaw's ``p``, whose first factor the margin is. The papers give no
@@ -58,9 +59,12 @@ class ICB(LongTailLoss):
     factors 50 and 10, three seeds, among 1, 20, 200 and 2,000): the longer the memory, the
     better the density and the worse the network, because in the long run every category
     keeps half its gradient however well it is learned, and the head's half is the largest.
-    State: O(C · bins), reduced across ranks; the batch is counted before it is weighted.
-    Evaluation uses what training has seen; without history the weight is 1.
-    Source: poster of arXiv:2204.09234. No public code; this is our reading.
+    State: of each category the samples remembered, the sum of their weights before scaling,
+    and its bins (``"adaptive"``: the cube roots of their bins + 1 edges), over all processes
+    of a distributed training. The batch is counted before it is weighted. Evaluation uses
+    what training has seen; without history the weight is 1.
+    Source: Zhang et al. 2022, arXiv:2204.09234, and its poster. There is no public code;
+    this is our reading.
     """
 
     def __init__(

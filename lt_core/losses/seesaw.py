@@ -38,8 +38,9 @@ class Seesaw(LongTailLoss):
     Defaults: those of the paper.
 
     logits ``(N, C)`` unnormalised; target ``(N,)`` int64 in ``[0, C)``. Returns nats.
-    Source: Wang et al. 2021, arXiv:2008.10032; order of update and clamps as in mmdet
-    3.3.0, which does not add the counts of several processes.
+    Source: Wang et al. 2021, arXiv:2008.10032. As in MMDetection 3.3.0, a batch is counted
+    before it is weighted, and counts and probabilities have lower bounds; it does not add
+    up the counts of several processes, we do.
     """
 
     def __init__(

@@ -20,7 +20,7 @@ class Softmax(LongTailLoss):
     Parameters: none.
 
     logits ``(N, C)`` unnormalised; target ``(N,)`` int64 in ``[0, C)``. Returns nats.
-    Source: the baseline ("Softmax") of arXiv:2204.09234, Table 1.
+    Source: the baseline ("Softmax") in Table 1 of the poster of arXiv:2204.09234.
     """
 
     def per_sample(self, logits: Tensor, target: Tensor) -> tuple[Tensor, None]:
