@@ -184,7 +184,7 @@ def test_parameters_and_overrides_reach_the_run(call, tmp_path):
 def test_a_time_budget_ends_with_75_and_the_next_call_goes_on(call, tmp_path):
     code, out, lines = call(f"run {TINY} --time-budget 0 --store", tmp_path / "one")
     assert (code, out) == (75, "")
-    assert "stopped at epoch 1 of 2; call again to go on" in lines[0]
+    assert "stopped in epoch 1 of 2 after step 1; call again to go on" in lines[0]
     code, out, _ = call(f"run {TINY} --store", tmp_path / "one")
     assert code == 0
     _, whole, _ = call(f"run {TINY} --store", tmp_path / "two")

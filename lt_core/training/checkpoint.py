@@ -14,7 +14,7 @@ from lt_core.runs import Store
 from lt_core.training.config import RunConfig
 from lt_core.training.engine import Engine
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Checkpoint:
@@ -51,9 +51,11 @@ class Checkpoint:
         self.store.write_checkpoint(self.key, buffer.getvalue())
 
     def resume(self, engine: Engine) -> tuple[list[dict], float]:
-        """Restore the newest usable checkpoint; the history so far and the seconds spent.
+        """Restore the newest usable checkpoint; the epochs so far and the seconds spent.
 
-        Raises CheckpointError for a checkpoint that is whole and not of this run.
+        The engine is then where the checkpoint was taken, inside the next epoch; without a
+        checkpoint, at the beginning of the first. Raises CheckpointError for a checkpoint
+        that is whole and not of this run.
         """
         for content in self.store.checkpoints(self.key):
             try:
@@ -63,12 +65,14 @@ class Checkpoint:
             except Exception as error:  # a file that is not ours can raise anything here
                 raise self._refused(f"no checkpoint of lt-core ({type(error).__name__})") from error
             self._compare(identity, surroundings)
+            engine.begin_epoch(len(history))
             try:
                 engine.load_state_dict(state)
             except (KeyError, TypeError, ValueError, RuntimeError) as error:
                 reason = " ".join(str(error).split())
                 raise self._refused(f"its state does not fit the run ({reason})") from error
             return history, seconds
+        engine.begin_epoch(0)
         return [], 0.0
 
     def _compare(self, identity: Mapping, surroundings: Mapping) -> None:

@@ -97,6 +97,8 @@ class Engine:
             self.optimizer.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
         self.feed = EpochFeed(self.bank)
         self.targets = train.targets.to(device)
+        #: Steps of the epoch that are done.
+        self.step = 0
         self.within_batch = torch.arange(self.recipe.batch_size, device=device)
         self.position = torch.zeros((), dtype=torch.int64, device=device)
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
@@ -130,18 +132,20 @@ class Engine:
                 else:
                     group["lr"] = self.rates[epoch]
             self.feed.load(self.bank.plan(self.config.seed, epoch))
+            self.step = 0
             self.position.zero_()
             self.loss_sum.zero_()
 
     def steps(self) -> Iterator[None]:
-        """Enqueue the epoch's steps, one at each turn of the iterator."""
+        """Enqueue the steps that the epoch still has, one at each turn of the iterator."""
         work = [self._train] * self.full_steps + [self._train_last] * bool(self.last_batch)
-        for step, train in enumerate(work, start=1):
+        for train in work[self.step :]:
+            self.step += 1
             try:
                 with self.on_stream():
                     train()
             except ValueError as error:  # on a CPU a loss refuses logits that are not finite
-                raise TrainingError(f"step {step}: {error}") from error
+                raise TrainingError(f"step {self.step}: {error}") from error
             yield
 
     def end_epoch(self) -> Readout:
@@ -211,7 +215,6 @@ class Engine:
         if self.last_batch:
             self._train_last = self.captured(lambda: self._step(self.last_batch))
         self.load_state_dict(state)
-        self.diverged_at.fill_(-1)
 
     def captured(self, work: Callable[[], None]) -> Callable[[], None]:
         """``work`` as a CUDA graph on this run's stream; what it does happens at each replay."""
@@ -226,18 +229,29 @@ class Engine:
     # -- state --------------------------------------------------------------------
 
     def state_dict(self) -> dict:
-        """Everything that training changes, as copies: tensors and plain values only."""
+        """Everything that training changes, as copies: tensors and plain values only.
+
+        Waits for the device.
+        """
+        if self.stream is not None:
+            self.stream.synchronize()
         momentum = [self.optimizer.state[w]["momentum_buffer"] for w in self.weights.master]
         state = {
             "weights": self.weights.master,
             "momentum": momentum,
             "buffers": dict(self.model.named_buffers()),
             "loss": self.loss.state_dict(),
+            "step": self.step,
+            "loss_sum": self.loss_sum,
+            "diverged_at": self.diverged_at,
         }
         return _cloned(state)
 
     def load_state_dict(self, state: dict) -> None:
-        """Put a state back in place, so that captured graphs keep seeing it."""
+        """Put a state back in place, so that captured graphs keep seeing it.
+
+        A state taken inside an epoch goes on there once :meth:`begin_epoch` has begun it.
+        """
         with torch.no_grad(), self.on_stream():
             momentum = [self.optimizer.state[w]["momentum_buffer"] for w in self.weights.master]
             for mine, saved in zip(self.weights.master, state["weights"], strict=True):
@@ -248,6 +262,10 @@ class Engine:
                 mine.copy_(state["buffers"][name])
             self.weights.give()
             self.loss.load_state_dict(state["loss"])
+            self.step = state["step"]
+            self.position.fill_(min(self.step * self.recipe.batch_size, self.images_per_epoch))
+            self.loss_sum.copy_(state["loss_sum"])
+            self.diverged_at.copy_(state["diverged_at"])
 
 
 class TestImages:

@@ -94,9 +94,10 @@ def train(
     """Train one run, resume it, or return it if it is finished.
 
     ``config``: a :class:`RunConfig` or its fields. ``device``: CUDA where there is any.
-    ``deadline``: a value of ``time.monotonic()``; past it the run stops at a checkpoint
-    with :class:`~lt_core.errors.Unfinished`. ``deterministic`` makes a GPU repeat itself
-    bit for bit, more slowly. ``report(config, epoch, numbers)`` is called every epoch.
+    ``deadline``: a value of ``time.monotonic()``; past it the run stops after its step,
+    at a checkpoint, with :class:`~lt_core.errors.Unfinished`. ``deterministic`` makes a GPU
+    repeat itself bit for bit, more slowly. ``report(config, epoch, numbers)`` is called
+    every epoch.
 
     A run that was killed at any moment and is started again ends with the numbers of
     one that was not (same machine, versions and threads).
@@ -139,9 +140,18 @@ def training(
         history, seconds_before = checkpoint.resume(engine)
         last_saved = time.monotonic()
         for epoch in range(len(history), config.epochs):
-            engine.begin_epoch(epoch)
             with _located(epoch):
                 for _ in engine.steps():
+                    now = time.monotonic()
+                    late = deadline is not None and now > deadline
+                    if late or now - last_saved > CHECKPOINT_INTERVAL:
+                        checkpoint.save(engine, history, seconds_before + now - started)
+                        last_saved = now
+                    if late:
+                        raise Unfinished(
+                            f"run {config.key}: stopped in epoch {epoch + 1} of {config.epochs} "
+                            f"after step {engine.step}; call again to go on"
+                        )
                     yield
                 readout = engine.end_epoch()
                 while not readout.ready():
@@ -150,16 +160,8 @@ def training(
             history.append({"epoch": epoch + 1, "lr": engine.rates[epoch], **numbers})
             if report is not None:
                 report(config, epoch + 1, numbers)
-            now, is_last = time.monotonic(), epoch + 1 == config.epochs
-            late = deadline is not None and now > deadline
-            if not is_last and (late or now - last_saved > CHECKPOINT_INTERVAL):
-                checkpoint.save(engine, history, seconds_before + now - started)
-                last_saved = now
-            if late and not is_last:
-                raise Unfinished(
-                    f"run {config.key}: stopped at epoch {epoch + 1} of {config.epochs}; "
-                    "call again to go on"
-                )
+            if epoch + 1 < config.epochs:
+                engine.begin_epoch(epoch + 1)
         seconds = seconds_before + time.monotonic() - started
         shared = {"seconds": round(seconds, 3), "pack": pack}
         return _finish(config, store, engine, dataset, history, shared)

@@ -153,7 +153,7 @@ def test_a_run_that_another_process_holds_is_left_to_it(tmp_path, reference):
 @pytest.mark.parametrize("pack", [1, 3])
 def test_a_time_budget_stops_at_checkpoints_and_the_next_calls_go_on(tmp_path, reference, pack):
     calls = 0
-    while len(runs.load(tmp_path)) < 3 and calls < 10:
+    while len(runs.load(tmp_path)) < 3 and calls < 30:
         calls += 1
         with contextlib.suppress(Unfinished):
             make(plan(), tmp_path, time_budget=0.01, pack=pack)

@@ -23,9 +23,9 @@ def reference(tmp_path_factory):
     return numbers(trained(CONFIG, tmp_path_factory.mktemp("reference")))
 
 
-def stopped(store, config=CONFIG, epochs=2):
-    """A run stopped after ``epochs`` epochs; its directory, with two checkpoints."""
-    for _ in range(epochs):
+def stopped(store, config=CONFIG, steps=2):
+    """A run stopped after each of its first steps; its directory, with two checkpoints."""
+    for _ in range(steps):
         with pytest.raises(Unfinished):
             train(config, store, device="cpu", deadline=0.0)
     return Store(store).directory(config.key)
@@ -178,14 +178,14 @@ def check_refused(store, content, message):
     ids=["run", "loss", "epochs", "parameter", "model"],
 )
 def test_a_checkpoint_of_another_run_is_refused_by_its_difference(tmp_path, other, message):
-    directory = stopped(tmp_path / "other", other, epochs=1)
+    directory = stopped(tmp_path / "other", other, steps=1)
     check_refused(tmp_path / "store", (directory / CHECKPOINTS[0]).read_bytes(), message)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "format is 2, expected 1"),
+        ({"format": 1}, "format is 1, expected 2"),
         ({"lt_core": "0.0.1"}, f"lt_core is '0.0.1', expected '{re.escape(lt_core.__version__)}'"),
         ({"data_sha256": "ab"}, "data_sha256 is 'ab', expected '"),
     ],
@@ -210,7 +210,8 @@ def test_a_checkpoint_holds_tensors_and_plain_values_only(whole):
     assert set(saved) == {"identity", "surroundings", "state", "history", "seconds"}
     assert saved["identity"]["config"] == CONFIG.to_dict()
     assert type(saved["surroundings"]["torch"]) is str
-    assert [row["epoch"] for row in saved["history"]] == [1, 2]
+    assert [row["epoch"] for row in saved["history"]] == [1]
+    assert saved["state"]["step"] == 1
 
 
 # -- what they cost ----------------------------------------------------------------------------

@@ -219,6 +219,18 @@ def test_the_first_of_several_bad_steps_is_named():
     assert all(weight.isfinite().all() for weight in ours.weights.master)
 
 
+def test_a_bad_step_is_named_after_a_resume_too():
+    ours, resumed = engine(tiny()), engine(tiny())
+    spoil(ours, 1, float("nan"))
+    ours.begin_epoch(0)
+    next(ours.steps())
+    resumed.begin_epoch(0)
+    resumed.load_state_dict(ours.state_dict())
+    assert len(list(resumed.steps())) == 2
+    with pytest.raises(TrainingError, match="not finite at step 1; "):
+        resumed.end_epoch().read()
+
+
 @pytest.mark.parametrize("method", losses.names())
 def test_logits_that_are_not_finite_stop_the_run_with_a_clean_state(method):
     ours = engine(tiny(method))

@@ -1,5 +1,6 @@
 """A run killed at any moment and started again ends with the numbers of one that was not."""
 
+import itertools
 import os
 import random
 import resource
@@ -24,7 +25,7 @@ AUGMENTED = {"flip": True, "autoaugment": "cifar10", "cutout": 4, "mixup_alpha":
 
 
 @pytest.fixture(autouse=True)
-def _checkpoint_after_every_epoch(monkeypatch):
+def _checkpoint_after_every_step(monkeypatch):
     monkeypatch.setattr(loop, "CHECKPOINT_INTERVAL", 0.0)
 
 
@@ -67,7 +68,7 @@ def test_killed_at_random(drawing, tmp_path, repetition):
 
 @pytest.fixture(scope="module")
 def short(tmp_path_factory):
-    """A run of three steps, with a checkpoint after the first two."""
+    """A run of three steps, with a checkpoint after each."""
     config = tiny("icb", epochs=3, overrides={"batch_size": 304})
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(loop, "CHECKPOINT_INTERVAL", 0.0)
@@ -189,10 +190,11 @@ def test_every_loss_resumes_at_every_step(method, tmp_path):
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_stopping_after_every_epoch_changes_nothing(tmp_path, precision):
-    config = tiny("gala", epochs=4, precision=precision)
-    for epoch in range(1, 4):
-        with pytest.raises(loop.Unfinished, match=f"stopped at epoch {epoch} of 4; call again"):
+def test_past_its_time_a_run_makes_one_step_a_call_and_nothing_changes(tmp_path, precision):
+    config = tiny("gala", epochs=2, precision=precision, overrides=AUGMENTED)
+    for epoch, step in itertools.product([1, 2], [1, 2, 3]):
+        message = f"stopped in epoch {epoch} of 2 after step {step}; call again"
+        with pytest.raises(loop.Unfinished, match=message):
             train(config, tmp_path / "store", device="cpu", deadline=0.0)
     run = train(config, tmp_path / "store", device="cpu", deadline=0.0)
     assert numbers(run) == numbers(trained(config, tmp_path / "reference"))
