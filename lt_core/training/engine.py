@@ -26,6 +26,7 @@ from lt_core.losses.draws import DrawingLoss
 from lt_core.training.augment import EpochFeed, ImageBank, Normaliser
 from lt_core.training.config import RunConfig
 from lt_core.training.precision import MasterWeights
+from lt_core.training.readout import Readout
 
 #: Test images in one forward pass: small enough for a CPU's cache, large for a GPU.
 EVALUATION_BATCH = {"cpu": 500, "cuda": 2500}
@@ -276,46 +277,6 @@ class TestImages:
     def __init__(self, data: Dataset, device: torch.device):
         self.images = data.images.permute(0, 2, 3, 1).contiguous().to(device)
         self.targets = data.targets.to(device)
-
-
-class Readout:
-    """An epoch's numbers on their way from the device."""
-
-    def __init__(self, values: tuple[Tensor, ...], train_images: int, test_images: int, batch: int):
-        self.train_images, self.test_images, self.batch = train_images, test_images, batch
-        packed = torch.stack([value.double() for value in values])
-        self._done = None
-        if packed.device.type == "cuda":
-            self._values = torch.empty(len(values), dtype=torch.float64, pin_memory=True)
-            self._values.copy_(packed, non_blocking=True)
-            self._done = torch.cuda.Event()
-            self._done.record()
-        else:
-            self._values = packed
-
-    def ready(self) -> bool:
-        """Whether reading would not make the host wait."""
-        return self._done is None or self._done.query()
-
-    def read(self) -> dict[str, float]:
-        """Mean training loss and test accuracy in percent; waits for the device."""
-        if self._done is not None:
-            self._done.synchronize()
-        loss_sum, correct, diverged_at, usable = self._values.tolist()
-        if diverged_at >= 0:
-            raise TrainingError(
-                f"the loss is not finite at step {int(diverged_at) // self.batch + 1}; "
-                "the weights before it are kept; lower the learning rate or check the data"
-            )
-        if not usable:
-            raise TrainingError(
-                "the network's outputs on the test images are not finite after the epoch; "
-                "lower the learning rate"
-            )
-        return {
-            "train_loss": loss_sum / self.train_images,
-            "top1": 100 * correct / self.test_images,
-        }
 
 
 def _cloned(value):
