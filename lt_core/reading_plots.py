@@ -94,7 +94,9 @@ def deviations(ax: Axes, by_class: Mapping[str, np.ndarray]) -> None:
         ax.plot(rank, values, color="0.8", linewidth=0.8, zorder=1)
         marked = {"marker": MARKERS[number], "edgecolor": colors, "label": label}
         ax.scatter(rank, values, 20, face, **marked)
-    ax.set(xlabel="class rank", ylabel="sd of one run, points", xticks=rank, ylim=(0, None))
+    ax.set(xlabel="class rank", ylabel="sd of one run, points", xticks=rank)
+    highest = max(np.max(values) for values in by_class.values())
+    ax.set_ylim(0, 1.35 * highest)  # room for the legend
     ax.legend(loc="upper left")
 
 
