@@ -128,11 +128,11 @@ def boundaries(imbalance_factor: int = 10, title: str | None = None) -> Explorab
         "limit": LIMIT,
         "descent": {"steps": STEPS, "rate": RATE, "decay": DECAY},
     }
-    tail = round(100 * plain["recall"][2]), round(100 * adjusted["recall"][2])
+    tail = [100 * trained["recall"][2] for trained in (plain, adjusted)]
     alt = (
         f"Decision regions of three classes at imbalance factor {imbalance_factor}: plain softmax "
-        f"leaves the tail a small region and finds {tail[0]} % of it; logit adjustment moves the "
-        f"boundaries towards the head and finds {tail[1]} %."
+        f"leaves the tail a small region and finds {tail[0]:.1f} % of it; logit adjustment moves "
+        f"the boundaries towards the head and finds {tail[1]:.1f} %."
     )
     title = title or "A margin moves the boundary away from the rare classes"
     scripts = ("boundaries_model.js", "boundaries.js")
@@ -162,7 +162,7 @@ def _picture(plain: dict, adjusted: dict) -> bytes:
         ):
             ax.scatter(*own[:count].T, s=12, color=color, marker=marker)
         found = ", ".join(
-            f"{each} {100 * share:.0f} %"
+            f"{each} {100 * share:.1f} %"
             for each, share in zip(NAMES, trained["recall"], strict=True)
         )
         ax.set(title=f"{name}: {found}", xticks=[], yticks=[])

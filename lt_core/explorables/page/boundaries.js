@@ -5,6 +5,13 @@ const STRENGTHS = [["gamma", "γ  margin of ICB"], ["lambda", "λ  GALA"],
 const PRESETS = [["softmax", {}], ["margin γ = 0.8", { gamma: 0.8 }], ["GALA λ = 1", { lambda: 1 }],
   ["adjusted τ = 1", { tau: 1 }]];
 
+// The boundaries as they are, and those of plain softmax.
+const NOW = { class: "lt-ink", "stroke-width": 2 };
+const PLAIN = { class: "lt-soft" };
+
+// A corner of the plane that lies in a class's own region at every setting, for its name.
+const CORNERS = [["left", "bottom"], ["right", "bottom"], ["right", "top"]];
+
 // A class is known by its shape too: circle, square, triangle.
 function symbol(k, x, y, size, attributes) {
   if (k === 0) return svg("circle", { cx: x, cy: y, r: size, ...attributes });
@@ -13,6 +20,9 @@ function symbol(k, x, y, size, attributes) {
     : `M${x} ${y - 1.3 * size}l${1.25 * size} ${2.2 * size}h${-2.5 * size}Z`;
   return svg("path", { d, ...attributes });
 }
+
+// Shares of 200 points, which have no more digits than that.
+const percent = (share) => `${(100 * share).toFixed(1)} %`;
 
 const signed = (value, digits = 2) => {
   const text = Math.abs(value).toFixed(digits);
@@ -23,13 +33,13 @@ function startBoundaries(stage) {
   const { data } = stage;
   const imbalance = slider(stage, { label: "Imbalance factor", max: data.factors.length - 1,
     value: data.start, show: (at) => String(data.factors[at]) });
+  const strengths = Object.fromEntries(STRENGTHS.map(([name, label]) => [name,
+    slider(stage, { label, max: 2, step: 0.1, value: 0, show: (value) => value.toFixed(1) })]));
   const samples = () => data.counts[imbalance.value].flatMap((count, y) =>
     Array.from({ length: count }, (_, i) => [y, i]));
   const nameOf = ([y, i]) => `${data.names[y]} ${i + 1}`;
   const sample = slider(stage, { label: "Sample", max: samples().length - 1, value: data.sample,
     show: (at) => nameOf(samples()[Math.min(at, samples().length - 1)]) });
-  const strengths = Object.fromEntries(STRENGTHS.map(([name, label]) => [name,
-    slider(stage, { label, max: 2, step: 0.1, value: 0, show: (value) => value.toFixed(1) })]));
   const presets = html("div", { class: "lt-control lt-presets", role: "group", "aria-label": "Presets" });
   for (const [label, values] of PRESETS) {
     const button = html("button", { type: "button" }, label);
@@ -57,8 +67,10 @@ function startBoundaries(stage) {
     const plane = svg("svg", { x: 0, y: 22, width: size, height: size });
     state.regions.forEach((corners, k) => corners.length && plane.append(svg("path",
       { d: outline(corners), class: "lt-region", style: `fill:var(--rank-${k})` })));
-    state.plainRegions.forEach((corners) => corners.length && plane.append(svg("path",
-      { d: outline(corners), class: "lt-soft" })));
+    for (const [regions, look] of [[state.plainRegions, PLAIN], [state.regions, NOW]]) {
+      regions.forEach((corners) => corners.length && plane.append(svg("path",
+        { d: outline(corners), ...look })));
+    }
     places = [];
     for (const [y, i] of samples()) {
       const [x, up] = place(data.training[y][i]);
@@ -67,8 +79,11 @@ function startBoundaries(stage) {
     }
     const [x, y] = places[sample.value];
     plane.append(svg("circle", { cx: x, cy: y - 22, r: 9, class: "lt-ink", "stroke-width": 2 }));
+    CORNERS.forEach(([side, end], k) => write(plane, side === "left" ? 8 : size - 8,
+      end === "top" ? 18 : size - 8, `${data.names[k]} ${percent(state.recall[k])}`,
+      { "text-anchor": side === "left" ? "start" : "end" }));
     drawing.append(plane);
-    write(drawing, 0, 13, "Decision regions", { class: "lt-strong" });
+    write(drawing, 0, 13, "Decision regions, and the share found", { class: "lt-strong" });
   }
 
   function drawGradient(drawing, left, top, width, height, state) {
@@ -121,9 +136,10 @@ function startBoundaries(stage) {
   const mark = { y: 2, width: 12, height: 10 };
   legend(stage, [
     ...data.names.map((name, k) => [symbol(k, 13, 7, 4.5, { style: `fill:var(--rank-${k})` }), name]),
-    [svg("path", { class: "lt-soft", d: "M0 7H26" }), "boundaries of plain softmax"],
+    [svg("path", { ...NOW, d: "M0 7H26" }), "boundaries now"],
+    [svg("path", { ...PLAIN, d: "M0 7H26" }), "boundaries of plain softmax"],
     [svg("rect", { x: 7, ...mark, class: "lt-ink", "stroke-dasharray": "3 2" }),
-      "gradient without the margin"],
+      "same network, margin left out"],
   ]);
 
   return (drawing, width) => {
@@ -137,8 +153,8 @@ function startBoundaries(stage) {
     const listed = (values, text) => data.names.map((name, k) => `${name} ${text(values[k])}`).join(", ");
     const mean = state.recall.reduce((sum, each) => sum + each, 0) / 3;
     return `Images: ${listed(data.counts[imbalance.value], String)}. ` +
-      `Found on 200 held-out points a class: ${listed(state.recall, (v) => `${Math.round(100 * v)} %`)}; ` +
-      `mean ${(100 * mean).toFixed(1)} %. Sample ${nameOf(state.chosen)}: margin ` +
+      `Found on 200 held-out points a class: ${listed(state.recall, percent)}; ` +
+      `mean ${percent(mean)}. Sample ${nameOf(state.chosen)}: margin ` +
       `${listed(state.margin, signed)}; update of the logits ` +
       `${listed(state.gradient, (v) => signed(-v))}.`;
   };
