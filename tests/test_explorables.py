@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from lt_core.explorables import three_classes as model
 from lt_core.explorables.figure import MOST_DATA, page_file, rounded
 from lt_core.gradients import GradientTracker
 
+CHAPTERS = Path(__file__).parents[1] / "notebooks"
 CLASSES = 4
 HOSTILE = "</script><img src=x onerror=alert(1)>\"'&"
 
@@ -76,6 +78,18 @@ def test_a_picture_stands_where_scripts_do_not_run(kind):
     # Before any script, and without one, the picture is plain content of the page.
     assert html.index('<img class="lt-static"') < html.index("<script")
     assert "<noscript>" in html
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_stands_in_a_chapter(kind):
+    """A cell of some chapter ends in the figure, with the caption of a figure."""
+    shown = [
+        cell
+        for path in sorted(CHAPTERS.glob("*.ipynb"))
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+        if cell["cell_type"] == "code" and re.search(rf"^{kind}\(", "".join(cell["source"]), re.M)
+    ]
+    assert [cell["metadata"]["mystnb"]["figure"]["caption"][:1] for cell in shown] != []
 
 
 @pytest.mark.parametrize("name", ["common.js", "bins.js", "gradients.js", "boundaries.js"])
@@ -220,6 +234,16 @@ def test_margins_help_the_tail():
     plain, adjusted = model.train(50), model.train(50, tau=1)
     assert adjusted["recall"][2] > plain["recall"][2] + 0.2
     assert adjusted["recall"].mean() > plain["recall"].mean() + 0.05
+
+
+@pytest.mark.parametrize("factor", model.FACTORS)
+def test_the_corners_with_names_stay_in_their_regions(factor):
+    """The page writes head, middle and tail into these corners whatever the sliders say."""
+    corners = 0.9 * model.LIMIT * np.array([[-1, -1], [1, -1], [1, 1]])
+    for strengths in ((0, 0, 0), (2, 0, 0), (0, 2, 0), (0, 0, 2), (2, 2, 2)):
+        weights = model.train(factor, *strengths)["weights"]
+        logits = corners @ weights[:, :2].T + weights[:, 2]
+        assert logits.argmax(axis=1).tolist() == [0, 1, 2], strengths
 
 
 def test_unknown_factor_is_refused():
