@@ -1,21 +1,17 @@
 """Build the book from notebooks that the project's own runner executed.
 
-Three folders: ``_run/notebooks`` holds executed notebooks with their status,
-``_run/source`` what jupyter-book reads, ``OUT/html`` the pages. A notebook is
-executed again only if its source, ours, its parameters or the store's results
-changed, and jupyter-book itself executes nothing: its cache looks at the notebook
-alone, and it calls a build with failing notebooks a success.
+This file executes, :mod:`lt_core.book_pages` makes pages. Three folders:
+``_run/notebooks`` holds executed notebooks with their status, ``_run/source`` what
+jupyter-book reads, ``OUT/html`` the pages. A notebook is executed again only if its
+source, ours, its parameters or the store's results changed, and jupyter-book itself
+executes nothing: its cache looks at the notebook alone, and it calls a build with
+failing notebooks a success.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 import os
-import re
-import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
@@ -24,12 +20,11 @@ from pathlib import Path
 
 import filelock
 
-from lt_core import errors, notebooks
-from lt_core.notebook_process import sha256, tags, write
+from lt_core import book_pages, errors, notebooks
+from lt_core.book_pages import BookError
+from lt_core.notebook_process import sha256, write
 
-
-class BookError(errors.LtError):
-    """A book that could not be built; the old pages are left alone."""
+__all__ = ["BookError", "Page", "build", "execute", "metrics", "save_figure"]
 
 
 @dataclass(frozen=True)
@@ -71,8 +66,8 @@ def build(
     try:
         with filelock.FileLock(work / "build.lock", timeout=0):
             pages = execute(root, quick=quick, jobs=jobs, store=store, work=work, only=only)
-            _assemble(root, work / "source", pages)
-            return _render(work, root / out / "html")
+            book_pages.assemble(root, work / "source", {p.source: p.executed for p in pages})
+            return book_pages.render(work, root / out / "html")
     except filelock.Timeout:
         raise errors.BusyError(f"{work}: another process builds the book; wait for it") from None
 
@@ -110,7 +105,7 @@ def save_figure(executed: str | os.PathLike, name: str, target: str | os.PathLik
 
     The name is that of the cell's metadata, ``mystnb.figure.name``.
     """
-    pictures = figures(Path(executed))
+    pictures = book_pages.figures(Path(executed))
     if name not in pictures:
         raise errors.unknown(f"figure of {Path(executed).name}", name, pictures)
     Path(target).write_bytes(pictures[name])
@@ -121,30 +116,15 @@ def metrics(executed: Path) -> Path:
     return executed.with_suffix(".metrics.json")
 
 
-def figures(executed: Path) -> dict[str, bytes]:
-    """Named PNG figures of an executed notebook."""
-    found = {}
-    for cell in json.loads(executed.read_text("utf-8"))["cells"]:
-        name = cell["metadata"].get("mystnb", {}).get("figure", {}).get("name")
-        for shown in cell.get("outputs", []):
-            if name and "image/png" in shown.get("data", {}):
-                found[name] = base64.b64decode("".join(shown["data"]["image/png"]))
-    return found
-
-
 # --- which notebooks, with which parameters
 
 
 def _notebook_names(root: Path) -> list[str]:
     """The notebooks that _toc.yml lists, after a check that every page exists."""
-    names = [name for name in _toc(root) if (root / f"{name}.ipynb").exists()]
-    missing = [
-        name
-        for name in _toc(root)
-        if not list(root.glob(f"{name}.ipynb")) + list(root.glob(f"{name}.md"))
-    ]
-    if missing:
-        raise errors.ConfigError(f"_toc.yml lists {missing[0]}, which is neither .md nor .ipynb")
+    names = [name for name in _toc(root) if not (root / f"{name}.md").exists()]
+    for name in names:
+        if not (root / f"{name}.ipynb").exists():
+            raise errors.ConfigError(f"_toc.yml lists {name}, which is neither .md nor .ipynb")
     return names
 
 
@@ -192,9 +172,10 @@ def _without_output(page: Page, work: Path) -> Page:
     import nbformat
 
     notebook = nbformat.read(page.source, as_version=4)
-    notebook.cells[0].source += (
-        "\n\n```{note}\nThis build shows the code of this page without its output. "
-        "`.venv/bin/lt-core book --quick` executes it.\n```\n"
+    book_pages.say_under_title(
+        notebook,
+        "This build shows the code of this page without its output; "
+        "`.venv/bin/lt-core book --quick` executes it.",
     )
     target = work / "without_output" / page.source.name
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -245,64 +226,3 @@ def _execute_side_by_side(pages: list[Page], jobs: int) -> None:
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)
-
-
-# --- pages
-
-
-def _assemble(root: Path, source: Path, pages: list[Page]) -> None:
-    """Put together what jupyter-book reads: configuration, prose, executed notebooks."""
-    shutil.rmtree(source, ignore_errors=True)
-    shutil.copytree(root / "book", source / "book", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("_config.yml", "_toc.yml"):
-        shutil.copyfile(root / name, source / name)
-    (source / "book/_figures").mkdir(exist_ok=True)
-    for page in pages:
-        target = source / page.source.relative_to(root)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(_shown(page.executed), encoding="utf-8")
-        for name, picture in figures(page.executed).items():
-            (source / "book/_figures" / f"{name}.png").write_bytes(picture)
-
-
-def _shown(executed: Path) -> str:
-    """The notebook as a reader should see it: given values without this machine's paths."""
-    import nbformat
-
-    notebook = nbformat.read(executed, as_version=4)
-    status = notebooks.read_status(executed) or {}
-    for cell in notebook.cells:
-        if "injected-parameters" in tags(cell):
-            given = {n: v for n, v in status["given"].items() if "/" not in json.dumps(v)}
-            cell.source = "\n".join(f"{name} = {value!r}" for name, value in given.items())
-            cell.metadata["mystnb"] = {"code_prompt_show": "Values given for this page"}
-    return nbformat.writes(notebook)
-
-
-def _render(work: Path, html: Path) -> Path:
-    """Run jupyter-book with warnings as errors and put its pages in place of the old ones."""
-    built = work / "_build"
-    shutil.rmtree(built, ignore_errors=True)  # a second, unchanged build would hide warnings
-    program = "from jupyter_book.cli.main import main; main()"
-    command = [sys.executable, "-c", program, "build", str(work / "source")]
-    command += ["--path-output", str(work), "-W", "--keep-going", "-n"]
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PYTHONWARNINGS": "ignore"},
-        check=False,
-    )
-    log = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)  # colours
-    write(work / "build.log", log)
-    if done.returncode != 0 or not (built / "html/index.html").exists():
-        problems = [line for line in log.splitlines() if "WARNING" in line or "ERROR" in line]
-        problems = problems or [line for line in log.splitlines() if line.strip()][-3:]
-        shown = "\n  ".join(line.replace(f"{work / 'source'}/", "") for line in problems[:10])
-        raise BookError(
-            f"the book has {len(problems)} problems, all in {work}/build.log:\n  {shown}"
-        )
-    html.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(html, ignore_errors=True)
-    shutil.move(built / "html", html)
-    return html / "index.html"

@@ -40,6 +40,9 @@ from lt_core.notebook_process import (
     write,
 )
 
+#: Files of the package that nothing that computes imports.
+LEFT_OUT = ("cli.py", "book.py", "book_pages.py")
+
 
 class NotebookError(errors.LtError):
     """A notebook that did not run to its end."""
@@ -149,13 +152,12 @@ def finished(output: str | os.PathLike) -> dict | None:
 def code_sha256() -> str:
     """Hash of what decides a notebook's outputs beside itself: our sources and versions.
 
-    The command line and the book are left out: nothing that computes imports them.
+    The command line and the book are left out.
     """
     package = Path(__file__).parent
     seen = hashlib.sha256()
     for path in sorted(package.rglob("*")):
-        counts = path.is_file() and path.suffix != ".pyc" and path.name not in ("cli.py", "book.py")
-        if counts:
+        if path.is_file() and path.suffix != ".pyc" and path.name not in LEFT_OUT:
             seen.update(f"{path.relative_to(package).as_posix()}\0{sha256(path)}\n".encode())
     for name in ("torch", "numpy", "pandas", "matplotlib", "scikit-learn"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

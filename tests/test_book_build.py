@@ -6,7 +6,7 @@ import ci_book
 import filelock
 import pytest
 
-from lt_core import book, errors, notebooks
+from lt_core import book, book_pages, errors, notebooks
 
 nbformat = pytest.importorskip("nbformat", reason="needs the notebooks extra")
 pytest.importorskip("jupyter_book", reason="needs the book extra")
@@ -97,11 +97,32 @@ def test_pages_show_the_execution_and_not_this_machine(root):
     page = (root / "_build/html/notebooks/one.html").read_text()
     assert "quick is True" in page
     assert "Values given for this page" in page
+    assert "This page was executed with" in page.partition("<h1>")[2][:600]
     assert str(root) not in page
     book.save_figure(root / "runs/one.ipynb", "a-line", root / "line.png")
     assert (root / "line.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(errors.ConfigError, match="did you mean 'a-line'"):
         book.save_figure(root / "runs/one.ipynb", "a-lines", root / "line.png")
+
+
+def test_a_page_at_full_size_says_nothing_about_its_size(root):
+    (page,) = book.execute(root)
+    assert "was executed with" not in book_pages.shown(page.executed)
+
+
+@pytest.mark.parametrize("kind", ["image/png", "text/html", "text/plain"])
+def test_a_caption_stands_only_under_a_figure(tmp_path, kind):
+    shown = [{kind: "a picture"}, {"text/markdown": "Words."}]
+    outputs = [nbformat.v4.new_output("display_data", data) for data in shown]
+    cell = nbformat.v4.new_code_cell("show()", outputs=outputs, metadata={"mystnb": NAMED})
+    page = tmp_path / "one.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), page)
+    cells = nbformat.reads(book_pages.shown(page), as_version=4).cells
+    captioned = [
+        o.data for c in cells for o in c.outputs if "figure" in c.metadata.get("mystnb", {})
+    ]
+    assert captioned == ([] if kind == "text/plain" else shown[:1])
+    assert [output.data for cell in cells for output in cell.outputs] == shown
 
 
 def test_a_failing_notebook_means_no_book(root):

@@ -1,0 +1,141 @@
+"""The second half of a book: pages from prose and executed notebooks.
+
+jupyter-book gets a folder of its own to read, with warnings as errors; its pages
+replace the old ones only when all of them are well.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lt_core import errors, notebooks
+from lt_core.notebook_process import tags, write
+
+if TYPE_CHECKING:
+    import nbformat
+
+
+class BookError(errors.LtError):
+    """A book that could not be built; the old pages are left alone."""
+
+
+def assemble(root: Path, source: Path, executed: Mapping[Path, Path]) -> None:
+    """Put together what jupyter-book reads: configuration, prose, executed notebooks.
+
+    ``executed`` leads from each notebook under ``root`` to its executed copy.
+    """
+    shutil.rmtree(source, ignore_errors=True)
+    shutil.copytree(root / "book", source / "book", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copyfile(root / name, source / name)
+    (source / "book/_figures").mkdir(exist_ok=True)
+    for notebook, done in executed.items():
+        target = source / notebook.relative_to(root)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(shown(done), encoding="utf-8")
+        for name, picture in figures(done).items():
+            (source / "book/_figures" / f"{name}.png").write_bytes(picture)
+
+
+def shown(executed: Path) -> str:
+    """The notebook as a reader should see it.
+
+    Given values stand without this machine's paths; a page at small size says so; a
+    caption stands under a figure and nowhere else.
+    """
+    import nbformat
+
+    notebook = nbformat.read(executed, as_version=4)
+    status = notebooks.read_status(executed) or {}
+    for cell in notebook.cells:
+        if "injected-parameters" in tags(cell):
+            given = {n: v for n, v in status["given"].items() if "/" not in json.dumps(v)}
+            cell.source = "\n".join(f"{name} = {value!r}" for name, value in given.items())
+            cell.metadata["mystnb"] = {"code_prompt_show": "Values given for this page"}
+    notebook.cells = [part for cell in notebook.cells for part in _figure_and_words(cell)]
+    if status.get("parameters", {}).get("quick"):
+        say_under_title(
+            notebook,
+            "This page was executed with `quick = True`: what it trains is smaller than "
+            "the defaults below say; it prints what was run.",
+        )
+    return nbformat.writes(notebook)
+
+
+def _figure_and_words(cell: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    """The cell, what it displays beside its figure in a cell of its own.
+
+    jupyter-book puts the caption under everything that a cell displays.
+    """
+    if "figure" not in cell.metadata.get("mystnb", {}):
+        return [cell]
+    for kind in ("image/png", "text/html"):
+        figure = [output for output in cell.outputs if kind in output.get("data", {})]
+        if figure:
+            words = copy.deepcopy(cell)
+            words.outputs = [output for output in cell.outputs if output not in figure]
+            words.id, words.source, words.metadata = (
+                f"{cell.id}-words",
+                "",
+                {"tags": ["remove-input"]},
+            )
+            cell.outputs = figure
+            return [cell, words] if words.outputs else [cell]
+    del cell.metadata["mystnb"]["figure"]
+    return [cell]
+
+
+def render(work: Path, html: Path) -> Path:
+    """Run jupyter-book with warnings as errors and put its pages in place of the old ones."""
+    built = work / "_build"
+    shutil.rmtree(built, ignore_errors=True)  # a second, unchanged build would hide warnings
+    program = "from jupyter_book.cli.main import main; main()"
+    command = [sys.executable, "-c", program, "build", str(work / "source")]
+    command += ["--path-output", str(work), "-W", "--keep-going", "-n"]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONWARNINGS": "ignore"},
+        check=False,
+    )
+    log = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)  # colours
+    write(work / "build.log", log)
+    if done.returncode != 0 or not (built / "html/index.html").exists():
+        problems = [line for line in log.splitlines() if "WARNING" in line or "ERROR" in line]
+        problems = problems or [line for line in log.splitlines() if line.strip()][-3:]
+        shown = "\n  ".join(line.replace(f"{work / 'source'}/", "") for line in problems[:10])
+        raise BookError(
+            f"the book has {len(problems)} problems, all in {work}/build.log:\n  {shown}"
+        )
+    html.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(html, ignore_errors=True)
+    shutil.move(built / "html", html)
+    return html / "index.html"
+
+
+def figures(executed: Path) -> dict[str, bytes]:
+    """Named PNG figures of an executed notebook."""
+    found = {}
+    for cell in json.loads(executed.read_text("utf-8"))["cells"]:
+        name = cell["metadata"].get("mystnb", {}).get("figure", {}).get("name")
+        for shown in cell.get("outputs", []):
+            if name and "image/png" in shown.get("data", {}):
+                found[name] = base64.b64decode("".join(shown["data"]["image/png"]))
+    return found
+
+
+def say_under_title(notebook: nbformat.NotebookNode, sentence: str) -> None:
+    """One line of emphasis that a reader sees before anything else on the page."""
+    title, _, rest = notebook.cells[0].source.partition("\n")
+    notebook.cells[0].source = f"{title}\n\n*{sentence}*\n{rest}"
