@@ -417,3 +417,6 @@ def test_group_tables_leave_out_groups_that_no_factor_has():
     assert [list(frame.columns) for _, frame in rendered.blocks] == [
         ["method", "top-1, %", "many, %", "few, %"]
     ] * 2
+    cells = tables.cells(records(plan), "table1", plan)
+    cells["few"] = np.nan  # all classes are large, and their accuracy is the overall one
+    assert list(tables.render_groups(cells).blocks[0][1].columns) == ["method", "top-1, %"]

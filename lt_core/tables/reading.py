@@ -130,6 +130,7 @@ def provenance(cells: pd.DataFrame, records: pd.DataFrame) -> str:
     seeds = ", ".join(f"{seed:g}" for seed in sorted(runs["seed"].unique()))
     hours = runs["seconds"].sum() / 3600
     spent = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"
+    hardware = runs["hardware"].str.replace(r"\b1 threads", "1 thread", regex=True)
     versions = (
         f"{name} {_listed(runs[column])}"
         for name, column in (("lt_core", "lt_core"), ("commit", "commit"), ("torch", "torch"))
@@ -137,7 +138,7 @@ def provenance(cells: pd.DataFrame, records: pd.DataFrame) -> str:
     )
     return (
         f"{len(runs)} runs, seeds {seeds}, {spent} of training in all on "
-        f"{_listed(runs['hardware'])}; {', '.join(versions)}."
+        f"{_listed(hardware)}; {', '.join(versions)}."
     )
 
 

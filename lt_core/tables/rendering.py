@@ -39,15 +39,19 @@ def render(cells: pd.DataFrame) -> Rendered:
 
 
 def render_groups(cells: pd.DataFrame) -> Rendered:
-    """A table for each factor: accuracy, and beside it that of each group of classes."""
+    """A table for each factor: accuracy, and beside it that of each group of classes.
+
+    Where all classes are in one group, as at factor 1, its accuracy is the overall one.
+    """
     blocks = []
     for block in _blocks(cells):
         for factor, part in block.groupby("imbalance_factor", sort=False):
             frame = pd.DataFrame({"method": part["method"], "top-1, %": part.apply(accuracy, 1)})
-            for group in GROUPS:
-                if part[group].notna().any():
-                    frame[f"{group}, %"] = part[group].map(_number)
-            blocks.append((f"{_what(block)}, imbalance factor {factor:g}{_mark(block)}", frame))
+            groups = [group for group in GROUPS if part[group].notna().any()]
+            for group in groups if len(groups) > 1 else []:
+                frame[f"{group}, %"] = part[group].map(_number)
+            about = f"{_what(block)}, imbalance factor {factor:g}{_comparability(block)}"
+            blocks.append((about, frame))
     return Rendered(tuple(blocks))
 
 
