@@ -57,7 +57,7 @@ def show_where():
     print("\nThe book is built. Open it with")
     print(f"  {(ROOT / '_build' / 'html' / 'index.html').as_uri()}")
     print(
-        "Chapters 2 to 11 show their code without its output until you execute them, about five"
+        "The other pages show their code without its output until you execute them, about five"
         " minutes:\n  .venv/bin/lt-core book --quick"
     )
     return 0
