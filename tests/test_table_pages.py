@@ -32,6 +32,14 @@ def test_the_fullest_block_is_the_full_recipe_although_fewer_runs_were_made():
     assert tables.fullest(shown.assign(n=0)).empty
 
 
+def test_means_are_named_by_method_and_factor_where_there_are_runs():
+    shown, _ = both()
+    reduced = shown[shown["epochs"] == 5]
+    assert set(tables.means(reduced)) == {"softmax@100", "gala@100", "gala+rebalance@100"}
+    assert tables.means(reduced)["gala@100"] == reduced.set_index("method").loc["gala", "mean"]
+    assert tables.means(shown.assign(n=0)) == {}
+
+
 def test_every_number_is_traced_to_its_run():
     shown, frame = both()
     trace = tables.trace(shown)

@@ -141,6 +141,12 @@ def fullest(cells: pd.DataFrame) -> pd.DataFrame:
     return max(made, key=lambda block: (bool(block["full"].all()), block["n"].sum()))
 
 
+def means(cells: pd.DataFrame) -> dict[str, float]:
+    """``method@factor``: mean accuracy in percent, for every cell that was run."""
+    run = cells[cells["n"] > 0]
+    return {f"{c['method']}@{c['imbalance_factor']:g}": c["mean"] for _, c in run.iterrows()}
+
+
 def trace(cells: pd.DataFrame) -> pd.DataFrame:
     """The runs behind ``cells``, a row a run: where it stands, its seed, ``top1`` and key."""
     part = cells[(cells["n"] > 0) & ~cells["borrowed"].astype(bool)]
