@@ -111,15 +111,11 @@ def runs_needed(difference: float, sd: float, level: float = 0.95) -> int:
 
     .. math:: t_{2(n-1), (1 + level) / 2} \; s \sqrt{2 / n} < |difference| .
 
-    A difference just as large is then found in every second experiment: to be sure to
-    find it takes more. Raises ConfigError for a difference of zero, and for an ``sd``
-    that is not known.
+    A difference just as large is then found in every second experiment. Raises
+    ConfigError for a difference of zero, and for an ``sd`` that is not known.
     """
     if not abs(difference) > 0 or not sd >= 0:
-        raise ConfigError(
-            "difference and sd: expected a difference other than 0 and a standard deviation "
-            f"from 0, got {difference} and {sd}"
-        )
+        raise ConfigError(f"difference, sd: expected not 0 and known, got {difference}, {sd}")
     z = stats.norm.ppf((1 + level) / 2)  # less than any t, so it starts low
     n = max(2, int(2 * (z * sd / difference) ** 2))
     while least_difference(Spread(sd, 2 * (n - 1)), n, n, level) >= abs(difference):
@@ -279,3 +275,26 @@ def published_differences(
     frame["exact"] = least_difference(Spread(spread.sd, 10**6))
     frame["exceeds"] = frame["difference"].abs() > frame["noise"]
     return frame
+
+
+def together(differences: pd.DataFrame, spread: Spread) -> pd.Series:
+    """Several cells of one claim as a whole, from :func:`published_differences`.
+
+    How many ``cells``, ``positive``, that ``exceed`` the noise, and would (``exceed_exact``)
+    were the spread exact; their ``mean``; the ``least`` and ``least_exact`` mean that
+    ``spread`` does not explain; the ``runs`` of each method that one cell needs for it.
+    """
+    difference, n = differences["difference"], len(differences)
+    return pd.Series(
+        {
+            "cells": n,
+            "positive": int((difference > 0).sum()),
+            "exceed": int(differences["exceeds"].sum()),
+            "exceed_exact": int((difference.abs() > differences["exact"]).sum()),
+            "mean": difference.mean(),
+            "least": least_difference(spread, n, n),
+            "least_exact": least_difference(Spread(spread.sd, 10**6), n, n),
+            "runs": runs_needed(difference.mean(), spread.sd),
+        },
+        dtype=object,
+    )

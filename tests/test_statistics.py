@@ -254,3 +254,15 @@ def test_icb_beats_seesaw_on_cifar100_by_less_than_the_noise():
     assert not result["exceeds"].any()
     assert result["noise"].iloc[0] == pytest.approx(3.182446 * 0.512 * np.sqrt(2))
     assert result["exact"].iloc[0] == pytest.approx(1.959964 * 0.512 * np.sqrt(2), rel=1e-5)
+
+
+def test_cells_of_a_claim_together_by_hand():
+    differences = pd.DataFrame(
+        {"difference": [3.0, 1.5, -0.5, 0.0], "exact": 1.4, "exceeds": [True, False, False, False]}
+    )
+    claim = statistics.together(differences, Spread(0.5, 3))
+    assert claim[["cells", "positive", "exceed", "exceed_exact"]].tolist() == [4, 2, 1, 2]
+    assert claim["mean"] == 1.0
+    assert claim["least"] == pytest.approx(3.182446 * 0.5 * np.sqrt(2 / 4))
+    assert claim["least_exact"] == pytest.approx(1.959964 * 0.5 * np.sqrt(2 / 4), rel=1e-5)
+    assert claim["runs"] == 4  # 2.447 * .5 * sqrt(2 / 4) = .87 is below 1, 2.776 * .41 is not
