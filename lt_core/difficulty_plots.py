@@ -48,7 +48,8 @@ def over_steps(
         mean = values.mean(axis=0)
         if len(values) > 1:
             deviation = values.std(axis=0, ddof=1)
-            ax.fill_between(steps, mean - deviation, mean + deviation, color="0.93", linewidth=0)
+            band = {"color": color, "alpha": 0.18, "linewidth": 0}
+            ax.fill_between(steps, mean - deviation, mean + deviation, **band)
         ax.plot(steps, mean, color=color, linestyle=dash)
         ends[label] = mean[-1]
     ax.set(xscale=scale, xlim=(steps[0], steps[-1]), ylim=(0, 100), xlabel="step")
