@@ -59,26 +59,41 @@ def balance(ax: Axes, ratio: np.ndarray, start: np.ndarray) -> None:
         axis.set_major_formatter("{x:g}")
 
 
-def pushes(panels: Mapping[str, np.ndarray]) -> Figure:
+def pushes(panels: Mapping[str, np.ndarray], columns: int = 3) -> Figure:
     """A panel for each ``title: negative``, ``(C, C)``: dark where the push is strong.
 
     Rows are the class of the samples, columns the logit. Entries are shares of their
     panel's total on a logarithmic scale around ``1 / C**2`` that depends on nothing else, so
     that panels can be compared. Grey, because colour means class rank; a sample does not
-    push its own logit, so the diagonal is empty.
+    push its own logit, so the diagonal is empty and a line marks it.
     """
-    height = 0.55 + 4.6 / max(len(panels), 2)
-    figure, axes = plt.subplots(1, len(panels), figsize=(6, height), sharey=True, squeeze=False)
-    for ax, (title, negative) in zip(axes.flat, panels.items(), strict=True):
+    columns = min(columns, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    figure, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=(6, 0.55 + rows * 4.6 / max(columns, 2)),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+    )
+    for ax, (title, negative) in zip(axes.flat, panels.items(), strict=False):
         num_classes = len(negative)
         share = np.ma.masked_array(negative / negative.sum(), np.eye(num_classes, dtype=bool))
         norm = LogNorm(0.01 / num_classes**2, 10 / num_classes**2)
         image = ax.imshow(share, cmap="Greys", norm=norm)
-        ticks = _ticks(num_classes, 10 if len(panels) < 3 else 4)
-        ax.set(title=title, xlabel="logit", xticks=ticks, yticks=ticks)
-        ax.tick_params(length=0)
+        ends = (-0.5, num_classes - 0.5)
+        ax.plot(ends, ends, color=BASELINE_COLOR, linewidth=0.6)
+        ticks = _ticks(num_classes, 10 if columns < 3 else 4)
+        ax.set(title=title, xticks=ticks, yticks=ticks)
+        ax.tick_params(length=0, labelbottom=True)
         ax.spines[:].set_visible(False)
-    axes[0, 0].set_ylabel("samples of class")
+    for ax in axes.flat[len(panels) :]:
+        ax.set_visible(False)
+    for ax in axes[-1]:
+        ax.set_xlabel("logit")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("samples of class")
     bar = figure.colorbar(image, ax=axes, shrink=0.8, extend="both", label="share of all push")
     bar.ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
     return figure
