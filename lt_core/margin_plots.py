@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import SymLogNorm
 from matplotlib.figure import Figure
 
 from lt_core.plotting import BASELINE_COLOR, METHOD_COLOR, plain, spread
@@ -23,15 +24,18 @@ DIVERGING = "PuOr_r"
 def margins(panels: Mapping[str, np.ndarray], limit: float, columns: int = 4) -> Figure:
     """A panel for each ``title: M``, ``(C, C)`` in nats, on one scale from -limit to limit.
 
-    Rows are the class y of the sample, columns the logit n. What lies beyond the scale
-    takes its last colour; each panel says what its entries off the diagonal reach.
+    The scale is linear up to an eighth of the limit and logarithmic beyond, so that small
+    and large margins show. Rows are the class y of the sample, columns the logit n. What
+    lies beyond the scale takes its last colour; each panel says what its entries off the
+    diagonal reach.
     """
     rows = math.ceil(len(panels) / columns)
     figure, axes = plt.subplots(
         rows, columns, figsize=(6, 0.2 + 1.85 * rows), sharex=True, sharey=True, squeeze=False
     )
+    norm = SymLogNorm(limit / 8, vmin=-limit, vmax=limit, base=2)
     for ax, (title, margin) in zip(axes.flat, panels.items(), strict=False):
-        image = ax.imshow(margin, cmap=DIVERGING, vmin=-limit, vmax=limit)
+        image = ax.imshow(margin, cmap=DIVERGING, norm=norm)
         ends = np.arange(len(margin))[[0, -1]]
         ax.set(xticks=ends, yticks=ends)
         ax.set_title(title, fontsize=7)
@@ -46,7 +50,12 @@ def margins(panels: Mapping[str, np.ndarray], limit: float, columns: int = 4) ->
         ax.set_visible(False)
     figure.supxlabel("logit n, by class rank", fontsize=plt.rcParams["axes.labelsize"])
     figure.supylabel("sample of class y", fontsize=plt.rcParams["axes.labelsize"])
-    figure.colorbar(image, ax=axes, shrink=0.6, extend="both", label="margin M[y, n], nats")
+    bar = figure.colorbar(image, ax=axes, shrink=0.6, extend="both")
+    bar.set_label("margin M[y, n], nats")
+    marked = limit / 2.0 ** np.arange(4)
+    places = [*-marked, 0, *marked[::-1]]
+    bar.set_ticks(places, labels=[f"{place:g}".replace("-", "−") for place in places])
+    bar.minorticks_off()
     return figure
 
 
@@ -61,11 +70,13 @@ def predicted_against_found(
     ax.axhline(50, color="0.85", linewidth=0.8)
     x = {name: 100 * forecast[name] for name in found}
     y = {name: 100 * np.mean(values) for name, values in found.items()}
+    highest = 55.0
     for name, values in found.items():
-        deviation = 100 * np.std(values, ddof=1) if len(values) > 1 else None
+        deviation = 100 * np.std(values, ddof=1) if len(values) > 1 else 0.0
         color = BASELINE_COLOR if name == "softmax" else METHOD_COLOR
         ax.errorbar(x[name], y[name], deviation, fmt="o", color=color, elinewidth=0.6)
-    ax.set(xlabel="prior taken out between the halves, %", xlim=(-5, 130), ylim=(0, 55))
+        highest = max(highest, y[name] + deviation + 2)
+    ax.set(xlabel="prior taken out between the halves, %", xlim=(-5, 130), ylim=(0, highest))
     ax.set_xticks(range(0, 101, 20))
     ax.set_ylabel("answers with a rare class, %")
     low, high = ax.get_ylim()
