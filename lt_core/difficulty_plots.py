@@ -7,6 +7,7 @@ axes they are given; those that need several make the figure.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -60,6 +61,6 @@ def over_steps(
 
 def _styled(curves: Mapping[str, np.ndarray], baseline: str):
     """Label, dash and values of each curve; the baseline is solid, no other is."""
-    dashes = iter(DASHES[1:] + DASHES[:1])
+    dashes = cycle(DASHES[1:])
     for label, values in curves.items():
         yield label, "-" if label == baseline else next(dashes), np.asarray(values)

@@ -6,6 +6,7 @@ Classes are in order of rank, head first. Functions draw on the axes they are gi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -19,7 +20,7 @@ def effective_numbers(
     """Effective number against images for each of ``betas``, over the counts of data sets."""
     images = np.geomspace(1, max(max(counts) for counts in class_counts.values()), 200)
     ax.plot(images, images, color=BASELINE_COLOR, linewidth=3, alpha=0.5)
-    for beta, dash in zip(betas, DASHES, strict=False):
+    for beta, dash in zip(betas, cycle(DASHES), strict=False):
         number = -np.expm1(images * np.log(beta)) / (1 - beta)
         ax.plot(images, number, color=METHOD_COLOR, linestyle=dash)
         _beside(ax, f"β = {beta:g}", images[-1], number[-1])
@@ -35,10 +36,10 @@ def effective_numbers(
 def factors_by_rank(ax: Axes, factors: Mapping[str, np.ndarray]) -> None:
     """Factor on the gradient of one image ``(C,)`` against class rank, for each label."""
     ax.axhline(1, color=BASELINE_COLOR)
-    for marker, (label, values) in zip(MARKERS, factors.items(), strict=False):
+    for marker, (label, values) in zip(cycle(MARKERS), factors.items(), strict=False):
         rank = np.arange(len(values))
         ax.plot(rank, values, color="0.8", linewidth=0.8, zorder=1)
-        ax.scatter(rank, values, 20, rank_colors(len(values)), marker, zorder=2)
+        ax.scatter(rank, values, 20, rank_colors(len(values)), marker=marker, zorder=2)
         _beside(ax, label, rank[-1], values[-1])
     ax.annotate("softmax", (0, 1), (0, 4), textcoords="offset points", fontsize=7)
     ax.set(yscale="log", xlabel="class rank", ylabel="factor on an image's gradient", xticks=rank)
@@ -51,11 +52,11 @@ def boundaries(
     """Boundary ``(steps, K)`` in x, a line a label, over the images of two classes."""
     steps = np.arange(1, len(boundary) + 1)
     ax.axhspan(head.max(), tail.min(), color="0.95", zorder=0)
-    for k, (label, dash) in enumerate(zip(labels, DASHES, strict=False)):
+    for k, (label, dash) in enumerate(zip(labels, cycle(DASHES), strict=False)):
         ax.plot(steps, boundary[:, k], color=METHOD_COLOR, linestyle=dash)
         ax.annotate(label, (1, boundary[0, k]), (4, 5), textcoords="offset points", fontsize=7)
     for images, name, color in zip((head, tail), ("head", "tail"), rank_colors(2), strict=True):
-        ax.scatter(np.full(len(images), 1.5 * len(steps)), images, 30, [color], "_")
+        ax.scatter(np.full(len(images), 1.5 * len(steps)), images, 30, [color], marker="_")
         _beside(ax, name, 1.6 * len(steps), np.median(images))
     ax.set(xscale="log", xlim=(1, None), ylim=(-1.6, 1.6))
     ax.set(xlabel="step of gradient descent", ylabel="boundary, x")
@@ -73,7 +74,8 @@ def by_length(
     Means over the seeds, bars one standard deviation to either side.
     """
     ends = {}
-    for (label, seeds), marker, dash in zip(values.items(), MARKERS, DASHES, strict=False):
+    styles = zip(cycle(MARKERS), cycle(DASHES), strict=False)
+    for (label, seeds), (marker, dash) in zip(values.items(), styles, strict=False):
         mean = seeds.mean(axis=1)
         deviation = seeds.std(axis=1, ddof=1) if seeds.shape[1] > 1 else None
         color = BASELINE_COLOR if label == baseline else METHOD_COLOR
