@@ -10,6 +10,7 @@ import base64
 import copy
 import json
 import os
+import pprint
 import re
 import shutil
 import subprocess
@@ -60,7 +61,8 @@ def shown(executed: Path) -> str:
     for cell in notebook.cells:
         if "injected-parameters" in tags(cell):
             given = {n: v for n, v in status["given"].items() if "/" not in json.dumps(v)}
-            cell.source = "\n".join(f"{name} = {value!r}" for name, value in given.items())
+            lines = (f"{n} = {pprint.pformat(v, sort_dicts=False)}" for n, v in given.items())
+            cell.source = "\n".join(lines)
             cell.metadata["mystnb"] = {"code_prompt_show": "Values given for this page"}
     notebook.cells = [part for cell in notebook.cells for part in _figure_and_words(cell)]
     if status.get("parameters", {}).get("quick"):

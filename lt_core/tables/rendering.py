@@ -90,10 +90,17 @@ def render_cost(cells: pd.DataFrame, runs: pd.DataFrame) -> Rendered:
 
 
 def render_trace(trace: pd.DataFrame) -> Rendered:
-    """The runs that :func:`lt_core.tables.trace` lists."""
-    frame = trace.astype(object)
-    frame["top1"] = trace["top1"].astype(float).map("{:.2f}".format)
-    return Rendered((("every run behind this page", frame),))
+    """The runs that :func:`lt_core.tables.trace` lists, a table for each experiment."""
+    blocks = []
+    for names, part in trace.groupby(["dataset", "model", "recipe", "epochs"], sort=False):
+        data, model, recipe, epochs = names
+        frame = pd.DataFrame({"factor": part["imbalance_factor"].map("{:g}".format)})
+        frame[["method", "seed"]] = part[["method", "seed"]]
+        frame["top-1, %"] = part["top1"].astype(float).map("{:.2f}".format)
+        frame["run"] = part["key"]
+        about = f"{data}, {model}; recipe {recipe}, {epochs:g} epochs"
+        blocks.append((f"every run behind this page: {about}", frame))
+    return Rendered(tuple(blocks))
 
 
 def accuracy(cell: pd.Series) -> str:
