@@ -9,7 +9,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lt_core.plotting import DASHES, MARKERS, METHOD_COLOR, plain, rank_colors
+from lt_core.plotting import (
+    BASELINE_COLOR,
+    DASHES,
+    MARKERS,
+    METHOD_COLOR,
+    plain,
+    rank_colors,
+)
 
 
 def over_training(panels: Mapping[str, np.ndarray], ylabel: str, smallest: float = 0.1) -> Figure:
@@ -42,3 +49,24 @@ def against(ax: Axes, x: np.ndarray, curves: Mapping[str, np.ndarray]) -> None:
             fontsize=plt.rcParams["legend.fontsize"],
             annotation_clip=False,
         )
+
+
+def kept_by_rank(
+    ax: Axes,
+    kept: Mapping[str, np.ndarray],
+    expected: tuple[str, np.ndarray],
+    baseline: str = "softmax",
+) -> None:
+    """Gradient that an image keeps, by class rank ``(C,)``, a line a label, on a log axis.
+
+    ``expected``: a label and values ``(C,)`` drawn as crosses. The baseline is grey.
+    """
+    rank = np.arange(len(expected[1]))
+    for (label, values), marker, dash in zip(kept.items(), MARKERS, DASHES, strict=False):
+        color = BASELINE_COLOR if label == baseline else METHOD_COLOR
+        ax.plot(rank, values, marker=marker, linestyle=dash, color=color, label=plain(label))
+    label, values = expected
+    ax.plot(rank, values, "x", color=METHOD_COLOR, markersize=7, label=plain(label))
+    ax.set(yscale="log", xlabel="class rank", ylabel="gradient an image keeps")
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.legend(loc="lower right")

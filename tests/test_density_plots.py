@@ -60,3 +60,15 @@ def test_against_tells_curves_apart_without_colour():
     looks = {(line.get_marker(), str(line.get_linestyle())) for line in ax.lines}
     assert len(looks) == 5
     assert {line.get_color() for line in ax.lines} == {plotting.METHOD_COLOR}
+
+
+def test_kept_by_rank_draws_what_was_kept_and_crosses_where_it_was_expected():
+    kept = {"softmax": np.array([0.01, 0.1, 1]), "weighted": np.array([0.1, 0.2, 0.4])}
+    expected = np.array([0.1, 0.3, 0.5])
+    _, ax = plt.subplots()
+    density_plots.kept_by_rank(ax, kept, ("expected", expected))
+    for line, values in zip(ax.lines, [*kept.values(), expected], strict=True):
+        np.testing.assert_array_equal(line.get_xydata(), np.column_stack([range(3), values]))
+    assert [line.get_color() == plotting.BASELINE_COLOR for line in ax.lines] == [1, 0, 0]
+    assert (ax.lines[-1].get_marker(), ax.lines[-1].get_linestyle()) == ("x", "None")
+    assert ax.get_yscale() == "log"
