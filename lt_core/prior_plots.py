@@ -26,7 +26,7 @@ from lt_core.plotting import (
 
 
 def accumulated(ax: Axes, theta: np.ndarray) -> None:
-    """Accumulated gradient ``(epochs, C)`` against the epoch, each class at its line's end."""
+    """Accumulated gradient ``(epochs, C)`` against the epoch, a line a class by rank."""
     epochs, num_classes = theta.shape
     for k, color in enumerate(rank_colors(num_classes)):
         ax.plot(np.arange(1, epochs + 1), theta[:, k], color=color)
@@ -85,7 +85,8 @@ def over_tau(ax: Axes, taus: np.ndarray, curves: Mapping[str, np.ndarray]) -> No
     styles = zip(MARKERS, DASHES, strict=False)
     for (label, values), (marker, dash) in zip(curves.items(), styles, strict=False):
         mean = values.mean(axis=0)
-        ax.plot(taus, mean, color=METHOD_COLOR, linestyle=dash, marker=marker, markevery=every)
+        style = {"linestyle": dash, "marker": marker, "markevery": every}
+        ax.plot(taus, mean, color=METHOD_COLOR, clip_on=False, **style)
         ends[label] = mean[-1]
     ax.set(xlabel="tau", ylabel="accuracy, %", xlim=(taus[0], taus[-1]))
     end_labels(ax, taus[-1], ends)
@@ -94,7 +95,8 @@ def over_tau(ax: Axes, taus: np.ndarray, curves: Mapping[str, np.ndarray]) -> No
 def gains(ax: Axes, gain: Mapping[str, np.ndarray], columns: list[str]) -> None:
     """Gain ``(runs, columns)`` in points over the untouched prediction, by kind of test set.
 
-    A group of bars a column, a bar a method; whiskers of one standard deviation.
+    A group of bars a column, a bar a method; whiskers of one standard deviation. The
+    legend is above the axes: leave it room with the ``pad`` of a title.
     """
     width, x = 0.8 / len(gain), np.arange(len(columns))
     shades = np.linspace(0.25, 0.85, len(gain))
@@ -115,3 +117,4 @@ def gains(ax: Axes, gain: Mapping[str, np.ndarray], columns: list[str]) -> None:
     ax.axhline(0, color="0.15", linewidth=0.8)
     ax.set(xticks=x, xticklabels=columns, ylabel="gain over argmax, points")
     ax.tick_params(axis="x", length=0)
+    ax.legend(ncols=len(gain), loc="lower left", bbox_to_anchor=(0, 1), borderpad=0)
