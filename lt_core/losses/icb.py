@@ -57,8 +57,8 @@ class ICB(LongTailLoss):
     Defaults: ``gamma`` is Seesaw's ``p``, whose first factor the margin is. The papers give no
     memory. Its default was chosen on validation images (digits at
     factors 50 and 10, three seeds, among 1, 20, 200 and 2,000): the longer the memory, the
-    better the density and the worse the network, because in the long run every category
-    keeps half its gradient however well it is learned, and the head's half is the largest.
+    worse the network, because with a flat difficulty a category keeps the middle of the
+    range of g that it occupies, times its samples, however many of them are learned.
     State: of each category the samples remembered, the sum of their weights before scaling,
     and its bins (``"adaptive"``: the cube roots of their bins + 1 edges), over all processes
     of a distributed training. The batch is counted before it is weighted. Evaluation uses
