@@ -113,6 +113,7 @@ def best_and_last(ax: Axes, histories: Mapping[str, pd.DataFrame]) -> None:
         )
         ends[label] = top1[-1]
     ax.set(xlabel="epoch", ylabel="test accuracy, %", xlim=(1, 1.01 * epoch[-1]))
+    ax.xaxis.get_major_locator().set_params(integer=True)
     end_labels(ax, epoch[-1], ends)
 
 
