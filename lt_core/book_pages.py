@@ -40,6 +40,9 @@ def assemble(root: Path, source: Path, executed: Mapping[Path, Path]) -> None:
     for name in ("_config.yml", "_toc.yml"):
         shutil.copyfile(root / name, source / name)
     (source / "book/_figures").mkdir(exist_ok=True)
+    picture = source / "book/table1.png"  # the README's: until Table 1's notebook is executed
+    if picture.exists():
+        shutil.copyfile(picture, source / "book/_figures/table1-class-rank.png")
     for notebook, done in executed.items():
         target = source / notebook.relative_to(root)
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -180,3 +180,9 @@ def test_notebooks_left_out_say_that_they_were_not_executed(root, capsys):
     assert all(notebooks.finished(page.executed) for page in again)
     kept = book.execute(root, quick=True, only=["one"])  # what is fresh stays
     assert all(notebooks.finished(page.executed) for page in kept)
+
+
+def test_the_first_page_has_its_picture_before_table_1_is_executed(tmp_path):
+    book_pages.assemble(ci_book.ROOT, tmp_path / "source", {})
+    picture = tmp_path / "source/book/_figures/table1-class-rank.png"
+    assert picture.read_bytes() == (ci_book.ROOT / "book/table1.png").read_bytes()
