@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -38,7 +39,8 @@ def over_training(panels: Mapping[str, np.ndarray], ylabel: str, smallest: float
 
 def against(ax: Axes, x: np.ndarray, curves: Mapping[str, np.ndarray]) -> None:
     """A line a label over ``x``, named at its end; log axes are left to the caller."""
-    for (label, values), marker, dash in zip(curves.items(), MARKERS, DASHES, strict=False):
+    styles = zip(cycle(MARKERS), cycle(DASHES), strict=False)
+    for (label, values), (marker, dash) in zip(curves.items(), styles, strict=False):
         ax.plot(x, values, marker=marker, linestyle=dash, color=METHOD_COLOR, markersize=3)
         ax.annotate(
             plain(label),
@@ -62,7 +64,8 @@ def kept_by_rank(
     ``expected``: a label and values ``(C,)`` drawn as crosses. The baseline is grey.
     """
     rank = np.arange(len(expected[1]))
-    for (label, values), marker, dash in zip(kept.items(), MARKERS, DASHES, strict=False):
+    styles = zip(cycle(MARKERS), cycle(DASHES), strict=False)
+    for (label, values), (marker, dash) in zip(kept.items(), styles, strict=False):
         color = BASELINE_COLOR if label == baseline else METHOD_COLOR
         ax.plot(rank, values, marker=marker, linestyle=dash, color=color, label=plain(label))
     label, values = expected

@@ -7,6 +7,7 @@ those that need several make the figure.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -37,7 +38,7 @@ def accumulated(ax: Axes, theta: np.ndarray) -> None:
 def exponents(ax: Axes, slopes: Mapping[str, np.ndarray], levels: Mapping[str, float]) -> None:
     """Slopes ``(seeds, epochs)`` of log theta on log prior; ``levels`` are drawn in grey."""
     ends = {}
-    for (label, values), dash in zip(slopes.items(), DASHES, strict=False):
+    for (label, values), dash in zip(slopes.items(), cycle(DASHES), strict=False):
         epochs, mean = np.arange(1, values.shape[1] + 1), values.mean(axis=0)
         ax.fill_between(epochs, values.min(axis=0), values.max(axis=0), color="0.9", linewidth=0)
         ax.plot(epochs, mean, color=METHOD_COLOR, linestyle=dash)
@@ -82,7 +83,7 @@ def differences(ax: Axes, table: pd.DataFrame, baseline: str) -> None:
 def over_tau(ax: Axes, taus: np.ndarray, curves: Mapping[str, np.ndarray]) -> None:
     """Accuracy ``(runs, taus)`` in percent against tau, means over the runs."""
     ends, every = {}, max(1, len(taus) // 6)
-    styles = zip(MARKERS, DASHES, strict=False)
+    styles = zip(cycle(MARKERS), cycle(DASHES), strict=False)
     for (label, values), (marker, dash) in zip(curves.items(), styles, strict=False):
         mean = values.mean(axis=0)
         style = {"linestyle": dash, "marker": marker, "markevery": every}

@@ -56,9 +56,9 @@ def test_against_draws_every_curve_and_names_it_at_its_end():
 
 def test_against_tells_curves_apart_without_colour():
     _, ax = plt.subplots()
-    density_plots.against(ax, np.arange(3), {str(k): np.arange(3) for k in range(5)})
+    density_plots.against(ax, np.arange(3), {str(k): np.arange(3) for k in range(8)})
     looks = {(line.get_marker(), str(line.get_linestyle())) for line in ax.lines}
-    assert len(looks) == 5
+    assert len(looks) == 8
     assert {line.get_color() for line in ax.lines} == {plotting.METHOD_COLOR}
 
 
@@ -72,3 +72,16 @@ def test_kept_by_rank_draws_what_was_kept_and_crosses_where_it_was_expected():
     assert [line.get_color() == plotting.BASELINE_COLOR for line in ax.lines] == [1, 0, 0]
     assert (ax.lines[-1].get_marker(), ax.lines[-1].get_linestyle()) == ("x", "None")
     assert ax.get_yscale() == "log"
+
+
+def test_kept_by_rank_draws_each_method_the_baseline_grey_and_what_is_expected():
+    kept = {"icb": np.array([1.0, 2.0, 4.0]), "softmax": np.array([0.1, 0.5, 3.0])}
+    expected = np.array([1.1, 2.2, 3.3])
+    figure, ax = plt.subplots()
+    density_plots.kept_by_rank(ax, kept, ("formula", expected))
+    for line, values in zip(ax.lines, [*kept.values(), expected], strict=True):
+        np.testing.assert_array_equal(line.get_xydata(), np.column_stack([range(3), values]))
+    assert [line.get_label() for line in ax.lines] == ["icb", "softmax", "formula"]
+    assert ax.lines[1].get_color() == plotting.BASELINE_COLOR
+    assert (ax.lines[2].get_marker(), ax.lines[2].get_linestyle()) == ("x", "None")
+    figure.canvas.draw()

@@ -116,3 +116,11 @@ def test_gains_of_one_run_have_no_whiskers_and_keep_their_groups_apart():
     places = np.array([[bar.get_x() + bar.get_width() / 2 for bar in b] for b in ax.containers])
     np.testing.assert_allclose(places.mean(axis=0), [0, 1], atol=1e-12)
     assert np.ptp(places[:, 0]) < 0.8
+
+
+def test_more_lines_than_there_are_dashes_are_all_drawn():
+    many = {str(k): np.ones((2, 3)) for k in range(2 * len(plotting.DASHES) + 3)}
+    _, (left, right) = plt.subplots(1, 2)
+    prior_plots.exponents(left, many, {})
+    prior_plots.over_tau(right, np.arange(3.0), many)
+    assert (len(left.lines), len(right.lines)) == (len(many), len(many))
