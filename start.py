@@ -82,10 +82,11 @@ def lt_core(*arguments):
 
 
 def call(command, **environment):
+    """The exit code. Bytecode is kept, or every process would compile torch anew: ten seconds."""
+    environment = {**os.environ, **environment}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     try:
-        return subprocess.run(
-            [str(part) for part in command], cwd=ROOT, env={**os.environ, **environment}
-        ).returncode
+        return subprocess.run([str(part) for part in command], cwd=ROOT, env=environment).returncode
     except KeyboardInterrupt:
         return 130
 

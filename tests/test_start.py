@@ -153,3 +153,11 @@ def test_the_readme_names_the_commands_that_exist():
     for path in ("LICENSE", "book/how_to_read.md", "notebooks/reproduce_table1.ipynb"):
         assert path in readme
         assert (ROOT / path).exists()
+
+
+def test_bytecode_is_kept_where_python_is_told_not_to(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("start", ROOT / "start.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    assert module.call([sys.executable, "-c", "import sys; sys.exit(sys.dont_write_bytecode)"]) == 0
