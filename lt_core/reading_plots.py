@@ -7,6 +7,7 @@ draw on the axes they are given; those that need several make the figure.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -103,7 +104,7 @@ def deviations(ax: Axes, by_class: Mapping[str, np.ndarray]) -> None:
 def best_and_last(ax: Axes, histories: Mapping[str, pd.DataFrame]) -> None:
     """Test accuracy after each epoch, the last epoch filled and the best one open."""
     ends = {}
-    for (label, history), dash in zip(histories.items(), DASHES, strict=False):
+    for (label, history), dash in zip(histories.items(), cycle(DASHES), strict=False):
         epoch, top1 = history["epoch"].to_numpy(), history["top1"].to_numpy(float)
         ax.plot(epoch, top1, color=METHOD_COLOR, linestyle=dash, linewidth=0.9)
         best = top1.argmax()
@@ -119,7 +120,8 @@ def best_and_last(ax: Axes, histories: Mapping[str, pd.DataFrame]) -> None:
 
 def shares(ax: Axes, table: pd.DataFrame) -> None:
     """Share in percent against the number of classes (the index), a line a column."""
-    for (_, values), marker, dash in zip(table.items(), MARKERS, DASHES, strict=False):
+    looks = zip(cycle(MARKERS), cycle(DASHES), strict=False)
+    for (_, values), (marker, dash) in zip(table.items(), looks, strict=False):
         style = {"color": METHOD_COLOR, "linestyle": dash, "marker": marker}
         ax.plot(table.index, values, markerfacecolor="white", **style)
     ax.set(xscale="log", xlabel="classes", xticks=table.index, ylim=(0, 100))

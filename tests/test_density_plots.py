@@ -5,20 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-matplotlib = pytest.importorskip("matplotlib", reason="needs the notebooks extra")
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt  # noqa: E402
+plt = pytest.importorskip("matplotlib.pyplot", reason="needs the notebooks extra")
 
 from lt_core import density_plots, plotting  # noqa: E402
 
-
-@pytest.fixture(autouse=True)
-def _style():
-    with plt.rc_context():
-        plotting.style()
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("book_style")
 
 
 @pytest.mark.parametrize("num_classes", [2, 10])

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-matplotlib = pytest.importorskip("matplotlib", reason="needs the notebooks extra")
-matplotlib.use("Agg")
+plt = pytest.importorskip("matplotlib.pyplot", reason="needs the notebooks extra")
 
-import matplotlib.pyplot as plt  # noqa: E402
+from lt_core import gradient_plots  # noqa: E402
 
-from lt_core import gradient_plots, plotting  # noqa: E402
+pytestmark = pytest.mark.usefixtures("book_style")
 
 
 @pytest.fixture(params=[2, 10, 100])
@@ -18,14 +17,6 @@ def negative(request):
     generator = np.random.default_rng(0)
     push = generator.uniform(0.1, 1, (request.param, request.param))
     return push * (1 - np.eye(request.param))
-
-
-@pytest.fixture(autouse=True)
-def _style():
-    with plt.rc_context():
-        plotting.style()
-        yield
-    plt.close("all")
 
 
 def test_forces_draws_pull_and_push_in_every_panel(negative):

@@ -4,28 +4,18 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-
-mpl.use("Agg")
-
-import matplotlib.pyplot as plt
 from matplotlib.text import Text
 
 from lt_core import plotting
 
+pytestmark = pytest.mark.usefixtures("book_style")
+
 COUNTS = [500, 120, 90, 30, 15, 5]
 HOSTILE = "<img src=x> $x_1$ | 類\n" + "w" * 200
-
-
-@pytest.fixture(autouse=True)
-def _styled():
-    with mpl.rc_context():
-        plotting.style()
-        yield
-        plt.close("all")
 
 
 def cells(methods, paper=np.nan, factor=100.0) -> pd.DataFrame:

@@ -6,20 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-matplotlib = pytest.importorskip("matplotlib", reason="needs the notebooks extra")
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt  # noqa: E402
+plt = pytest.importorskip("matplotlib.pyplot", reason="needs the notebooks extra")
 
 from lt_core import plotting, prior_plots  # noqa: E402
 
-
-@pytest.fixture(autouse=True)
-def _style():
-    with plt.rc_context():
-        plotting.style()
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("book_style")
 
 
 def ends(ax) -> dict[str, tuple]:

@@ -6,20 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-matplotlib = pytest.importorskip("matplotlib", reason="needs the notebooks extra")
-matplotlib.use("Agg")
+plt = pytest.importorskip("matplotlib.pyplot", reason="needs the notebooks extra")
 
-import matplotlib.pyplot as plt  # noqa: E402
+from lt_core import reading_plots, statistics, tables  # noqa: E402
 
-from lt_core import plotting, reading_plots, statistics, tables  # noqa: E402
-
-
-@pytest.fixture(autouse=True)
-def _style():
-    with plt.rc_context():
-        plotting.style()
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("book_style")
 
 
 def labels(ax):
