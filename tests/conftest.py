@@ -13,6 +13,13 @@ import torch
 
 torch.set_num_threads(1)
 
+#: Files that take minutes. They begin first, so that no worker ends long before the other.
+LONGEST = ("test_reproduce_on_cifar.py", "test_book.py", "test_notebooks.py")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
 
 @pytest.fixture
 def book_style():
