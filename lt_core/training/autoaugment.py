@@ -21,9 +21,9 @@ from functools import cache
 
 import torch
 from torch import Tensor
-from torchvision.transforms import AutoAugment, AutoAugmentPolicy
-from torchvision.transforms.v2 import functional as F
 
+# torchvision is imported where it is used: it takes as long as torch, and most recipes
+# do without.
 POLICIES = ("cifar10",)
 UNSIGNED = ("Posterize", "Solarize", "AutoContrast", "Equalize", "Invert")
 GEOMETRIC = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
@@ -34,6 +34,8 @@ NOTHING = -1
 @cache
 def sub_policies() -> tuple:
     """25 pairs of (operation, probability, strength from 0 to 9 or None)."""
+    from torchvision.transforms import AutoAugment, AutoAugmentPolicy
+
     return tuple(AutoAugment(AutoAugmentPolicy.CIFAR10).policies)
 
 
@@ -72,6 +74,8 @@ def grouped(codes: Tensor) -> tuple[list[int], list[int], Tensor]:
 
 def apply(images: Tensor, operation: tuple[str, int | None, int]) -> Tensor:
     """One operation on uint8 images (..., 1 or 3, H, W), each on its own."""
+    from torchvision.transforms.v2 import functional as F
+
     name, strength, _ = operation
     if name in GEOMETRIC:
         return _moved(images, operation)
@@ -123,6 +127,8 @@ def _sources(operation: tuple[str, int | None, int], shape: torch.Size) -> tuple
     All that torchvision does is to take the nearest pixel, so that its result on an image
     of pixel numbers says everything.
     """
+    from torchvision.transforms.v2 import functional as F
+
     channels, height, width = shape
     numbers = torch.arange(1.0, height * width + 1).view(1, height, width)  # 0 is outside
     match operation[0]:
