@@ -33,6 +33,8 @@ def main(arguments):
     command = arguments[0] if arguments else "all"
     known = {"all": everything, "test": run_tests, "setup": lambda: 0, "picture": picture}
     if command not in known or (arguments[1:] and command != "test"):
+        if command not in known and not command.startswith("-"):
+            print(f"{command!r} is none of {', '.join(list(known)[1:])}\n")
         print(__doc__)
         return 0 if command in ("-h", "--help", "help") else 2
     began = time.monotonic()
@@ -130,6 +132,8 @@ def uv_will_do(found_torch):
     shown = [str(venv_python()), "-m", "pip", "config", "list"]
     settings = subprocess.run(shown, capture_output=True, text=True).stdout
     own_index = ".index-url=" in settings or "PIP_EXTRA_INDEX_URL" in os.environ
+    if (found_torch or own_index) and "UV_TORCH_BACKEND" in os.environ:
+        print("pip installs here, and does not know UV_TORCH_BACKEND", flush=True)
     return not (found_torch or own_index)
 
 
@@ -170,9 +174,9 @@ def reuse_torch(python):
 
 FIND_TORCH = """
 from importlib import metadata
-version = tuple(int(part) for part in metadata.version("torch").split(".")[:2])
-metadata.version("torchvision")
-if version >= (2, 11):
+def version(package):
+    return tuple(int(part) for part in metadata.version(package).split(".")[:2])
+if version("torch") >= (2, 11) and version("torchvision") >= (0, 26):
     print(metadata.distribution("torch").locate_file("").resolve())
 """
 SITE = "import sysconfig; print(sysconfig.get_paths()['purelib'])"

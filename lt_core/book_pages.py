@@ -74,7 +74,20 @@ def shown(executed: Path) -> str:
             "This page was executed with `quick = True`: what it trains is smaller than "
             "the defaults below say; it prints what was run.",
         )
+    if status:
+        notebook.cells.append(nbformat.v4.new_markdown_cell(_closing_line(status)))
     return nbformat.writes(notebook)
+
+
+def _closing_line(status: Mapping[str, object]) -> str:
+    """What the page was executed with, for its end."""
+    commit = f" at commit {status['commit']}" if status.get("commit") else ""
+    again = "lt-core book --quick" if status["parameters"].get("quick") else "lt-core book"
+    return (
+        f"*Executed on {status['started'][:10]} in {status['seconds']:.0f} s on "
+        f"{status.get('processor')}, with Python {status['python']}, PyTorch {status.get('torch')} "
+        f"and lt_core {status.get('lt_core')}{commit}. To repeat it:* `{again}`."
+    )
 
 
 def _figure_and_words(cell: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:

@@ -103,7 +103,7 @@ def run(
 @app.command()
 def reproduce(
     table: Annotated[
-        str, typer.Argument(help="table1, gala, table3, grid, or wanted: all, by rank")
+        str, typer.Argument(help="table1, gala, table3, grid, or wanted: what all of them lack")
     ],
     dataset: Annotated[
         str | None, typer.Option(help="one of the table's data sets; default: digits")

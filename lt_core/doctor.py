@@ -23,11 +23,10 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from lt_core import data, models
-from lt_core.errors import ConfigError
 from lt_core.training import RunConfig, environment
 from lt_core.training.augment import ImageBank
 from lt_core.training.engine import Engine, TestImages
-from lt_core.training.loop import settings
+from lt_core.training.loop import choose_device, settings
 
 PRECISIONS = ("float32", "bfloat16")
 PACKAGES = ("torchvision", "numpy", "pandas", "pyarrow", "pillow", "papermill", "jupyter-book")
@@ -125,7 +124,7 @@ def engine_rate(device: torch.device, precision: str, seconds: float = 1.0) -> f
 
 def report(device: str | torch.device | None = None) -> dict:
     """Measure ``device`` (default: CUDA where there is any), in under ten seconds."""
-    device = _checked(device)
+    device = choose_device(device)
     rates = {precision: matrix_flops(device, precision) for precision in PRECISIONS}
     bandwidth = copy_bandwidth(device)
     engine = {}
@@ -176,15 +175,6 @@ def _engine(device: torch.device, precision: str) -> Engine:
         train, test = random_images("train", count), random_images("test", 10)
     bank = ImageBank(train.images, config.resolved_recipe().augmentation(), device)
     return Engine(config, train, bank, TestImages(test, device), device)
-
-
-def _checked(device: str | torch.device | None) -> torch.device:
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    if device.type not in ("cpu", "cuda") or (
-        device.type == "cuda" and not torch.cuda.is_available()
-    ):
-        raise ConfigError(f"device: expected cpu, or cuda where there is a GPU, got {device}")
-    return device
 
 
 def _versions(device: torch.device) -> dict[str, str]:

@@ -16,7 +16,8 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from lt_core import errors
+import lt_core
+from lt_core import errors, machine
 
 STOP_SECONDS = 15  # for a notebook to shut its kernel down before it is killed
 STOPPED = 130  # exit code after a signal
@@ -37,6 +38,10 @@ def _execute(job: dict) -> int:
         "state": "running",
         "started": _now(),
         "python": sys.version.split()[0],
+        "torch": machine.installed("torch"),
+        "lt_core": lt_core.__version__,
+        "commit": machine.commit(),
+        "processor": machine.processor(),
     }
     partial = beside(output, ".partial.ipynb")
     try:

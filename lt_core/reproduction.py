@@ -10,6 +10,7 @@ import lt_core
 from lt_core import runs, tables
 from lt_core.errors import ConfigError
 from lt_core.training import RunConfig, reproduce
+from lt_core.training.batch import check_data, missing_runs
 
 
 def notebook(
@@ -28,6 +29,8 @@ def notebook(
 
     request = {"dataset": "digits", **request}
     plan = tables.plan(table, **request)
+    missing, _ = missing_runs({config.key: config for config in plan}, runs.Store(store))
+    check_data(missing, resources.get("data_root"), resources.get("download", False))
     runs.Store(store).prepare()
     path = notebook_path(f"reproduce_{table}")
     output = Path(store) / path.name if output is None else Path(output)

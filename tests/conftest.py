@@ -6,8 +6,6 @@ import os
 # two runs is promised for equal numbers of threads only.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-os.environ.setdefault("MPLBACKEND", "Agg")
-
 import pytest
 import torch
 
@@ -28,6 +26,7 @@ def book_style():
 
     from lt_core import plotting
 
+    plt.switch_backend("Agg")
     with plt.rc_context():
         plotting.style()
         yield

@@ -48,7 +48,9 @@ def test_report_on_a_gpu():
     check("cuda")
 
 
-@pytest.mark.parametrize("device", ["meta", *([] if torch.cuda.is_available() else ["cuda"])])
+@pytest.mark.parametrize(
+    "device", ["meta", "gpu", "cuda:99", *([] if torch.cuda.is_available() else ["cuda"])]
+)
 def test_a_device_that_is_not_there_is_named(device):
     with pytest.raises(ConfigError, match="device: expected cpu"):
         doctor.report(device)

@@ -70,7 +70,8 @@ def test_coverage_without_anything_of_the_paper():
 def test_command_repeats_the_request():
     request = {"dataset": "cifar10", "imbalance_factors": [100, 12.5], "methods": None, "seeds": 3}
     assert tables.command("table1", request) == (
-        "lt-core reproduce table1 --dataset cifar10 --imbalance-factor 100,12.5 --seeds 3"
+        "lt-core reproduce table1 --dataset cifar10 --imbalance-factor 100,12.5 --seeds 3 "
+        "--data-root DIR"
     )
 
 
@@ -84,6 +85,9 @@ def test_provenance_names_hardware_and_versions():
         "8 runs, seeds 0, 1, 1.0 hours of training in all on `one GPU`; "
         "lt_core `0.1`, commit `abc`, torch `2.15`."
     )
+    packed = frame.assign(pack=[4] * 4 + [None] * 4)  # four runs shared the GPU
+    text = tables.provenance(tables.cells(packed, "table1", plan), packed)
+    assert "37.5 minutes of training" in text
     empty = tables.cells(pd.DataFrame(), "table1", plan)
     assert tables.provenance(empty, pd.DataFrame()) == "No run has finished yet."
 

@@ -213,6 +213,15 @@ def test_runs_that_differ_in_anything_but_the_seed_are_never_averaged():
     assert sorted(frame["full"]) == [False, True, True]
 
 
+def test_seeds_that_saw_different_images_have_no_verdict():
+    plan, frame = paper_runs()
+    frame["data_sha256"] = "ab"
+    assert cell(tables.cells(frame, "table1", plan), "softmax")["paper"] == 71.74
+    frame.loc[frame.index[0], "data_sha256"] = "cd"
+    row = cell(tables.cells(frame, "table1", plan), "softmax")
+    assert (row["n"], row["verdict"]) == (3, "no verdict (its seeds saw different images)")
+
+
 def test_empty_store_gives_no_run():
     plan = tables.plan("table1", "digits", [100], ["softmax", "gala"], seeds=3)
     frame = tables.cells(pd.DataFrame(), "table1", plan)

@@ -67,9 +67,16 @@ class Dataset:
     @cached_property
     def sha256(self) -> str:
         """Hash of the set of (label, image) pairs: the order of the rows does not matter."""
+        return hashlib.sha256(b"".join(sorted(self._rows()))).hexdigest()
+
+    @cached_property
+    def rows_sha256(self) -> str:
+        """Hash of the (label, image) pairs in their order, on which a training depends."""
+        return hashlib.sha256(b"".join(self._rows())).hexdigest()
+
+    def _rows(self) -> list[bytes]:
         pairs = zip(self.targets.tolist(), self.image_digests, strict=True)
-        pieces = sorted(label.to_bytes(8, "little") + digest for label, digest in pairs)
-        return hashlib.sha256(b"".join(pieces)).hexdigest()
+        return [label.to_bytes(8, "little") + digest for label, digest in pairs]
 
     def validate(self) -> Dataset:
         """Check shapes, types and the range of labels; raise DataError or return self.

@@ -116,6 +116,16 @@ def load(
     ).validate()
 
 
+def look_for(name: str, root: str | os.PathLike | None = None) -> None:
+    """Raise the DataError that loading would, if ``root`` holds nothing of the data set ``name``.
+
+    Reads no image. Sets that are taken as listed are not looked for.
+    """
+    described = info(name)
+    if described.head_count is not None and name != "digits":
+        _open_source(described, _folder(described, data_root(root)), "test", None, False)
+
+
 def load_train_test(
     name: str,
     imbalance_factor: float = 1,

@@ -55,7 +55,10 @@ def names() -> tuple[str, ...]:
 
 
 def register(name: str, loss_class: type[LongTailLoss]) -> type[LongTailLoss]:
-    """Add a loss of your own; from then on every table and command knows it."""
+    """Add a loss of your own: from then on every table of this process knows it.
+
+    Other processes, such as those of ``reproduce(..., processes=2)``, do not.
+    """
     if _METHODS.get(name, loss_class) is not loss_class:
         raise ConfigError(f"loss {name!r} is taken by {_METHODS[name].__name__}; choose a new name")
     _METHODS[name] = loss_class

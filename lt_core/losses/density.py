@@ -21,7 +21,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from lt_core.losses.base import add_by_class, all_reduced
+from lt_core.losses.base import add_by_class, all_reduced, distributed
 
 
 class CategoryDensity(nn.Module, abc.ABC):
@@ -161,7 +161,7 @@ class AdaptiveDensity(CategoryDensity):
     def count(self, place: Tensor, target: Tensor, counted: Tensor, fading: Tensor) -> None:
         own = (place >= self.root_edges[target, 1:-1]).sum(dim=1)
         counts = self.bin_counts(own, target, counted)
-        alone = not (dist.is_available() and dist.is_initialized())
+        alone = not distributed()
         if alone and len(target) < self.num_classes:
             # Only categories in the batch move; rows of equal targets get equal values.
             state = (each[target] for each in (self.root_edges, self.mass, counts, fading))
@@ -233,7 +233,7 @@ class ExactDensity(CategoryDensity):
 
 def gathered(tensor: Tensor) -> Tensor:
     """The batches of all ranks, in their order, when there are several."""
-    if not (dist.is_available() and dist.is_initialized()):
+    if not distributed():
         return tensor
     slots = tensor.new_zeros((dist.get_world_size(), *tensor.shape))
     slots[dist.get_rank()] = tensor

@@ -74,7 +74,8 @@ def cells(
     (*agrees*, *differs*, *no verdict (why)*, *not run (why)*), ``note``, and the runs
     behind it: their ``seeds``, ``values`` and ``keys``.
 
-    The paper's value is given only beside the full recipe, the paper's data and network.
+    The paper's value is given only beside the full recipe, the paper's data and network,
+    and seeds that were all trained on the same images.
     Comparable cells are those of one protocol: same data, factor, network and recipe.
     """
     entry = get(table)
@@ -226,6 +227,8 @@ def _cell(line: _Line, group: Group, entry: Table, spreads: Mapping, not_run: Ma
     spread = spreads["top1"].get(group.comparable, Spread(np.nan, 0))
     low, high = prediction_interval(values.mean(), n, spread)
     paper, reason = _paper(line, group, entry)
+    if "data_sha256" in finished and len(set(finished["data_sha256"])) > 1:
+        paper, reason = np.nan, "its seeds saw different images"
     cell = dict(zip(PROTOCOL, group.protocol, strict=True))
     unusual = "" if group.has_usual_classifier else f" ({group.classifier})"
     cell |= {

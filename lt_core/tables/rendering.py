@@ -64,7 +64,11 @@ def render_differences(differences: pd.DataFrame, baseline: str = "softmax") -> 
         for low, high in differences[["low", "high"]].to_numpy()
     ]
     frame["p, Holm"] = differences["p_holm"].map(_p_value).to_numpy()
-    return Rendered(((f"difference from {baseline}, seed effects taken out", frame),))
+    about = (
+        f"difference from {baseline}, seed effects taken out; each interval holds by itself, p is "
+        "corrected for testing all rows"
+    )
+    return Rendered(((about, frame),))
 
 
 def render_cost(cells: pd.DataFrame, runs: pd.DataFrame) -> Rendered:

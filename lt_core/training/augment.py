@@ -2,8 +2,8 @@
 
 All randomness of an epoch is drawn on the CPU before the epoch begins, from
 generators seeded by (seed, epoch): an :class:`EpochPlan`. So a run sees the same
-images on a CPU and on a GPU, alone and packed, uninterrupted and resumed, and a
-captured CUDA graph holds nothing random.
+images alone and packed, uninterrupted and resumed, on a CPU and on a GPU (there but
+for how AutoAugment's blends are rounded), and a captured CUDA graph holds nothing random.
 
 Three parts, beside the draws themselves in :mod:`.epoch_plan`:
 

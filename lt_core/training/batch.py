@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import subprocess
 import sys
@@ -22,13 +23,21 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from lt_core.errors import BusyError, ConfigError, LtError, StoreError, TrainingError, Unfinished
+from lt_core import data
+from lt_core.errors import (
+    BusyError,
+    ConfigError,
+    DataError,
+    LtError,
+    StoreError,
+    TrainingError,
+    Unfinished,
+)
 from lt_core.runs import Store, read
 from lt_core.training.config import RunConfig, in_range
 from lt_core.training.loop import Images, choose_device, settings, training
 
-#: Runs that share one GPU when the number is left to us: more no longer helps a
-#: ResNet-32, see the page "What it costs".
+#: Runs that share one GPU when the number is left to us: a guess, until one was measured.
 GPU_PACK = 8
 WORKER = "lt_core.training.worker"
 
@@ -59,9 +68,10 @@ def reproduce(
     """Make every run of ``plan`` that ``store`` does not hold yet.
 
     ``processes`` share a CPU, each with its part of the threads; ``pack`` runs share a
-    GPU, each equal to itself run alone. ``time_budget`` in seconds: past it everything
-    stops at a checkpoint. A run whose stored result is damaged is not trained again but
-    named, because only a person can say that it may go.
+    GPU, each equal to itself run alone: to the bit with ``deterministic``, else to
+    rounding. ``time_budget`` in seconds: past it everything stops at a checkpoint. A run
+    whose stored result is damaged is not trained again but named, because only a person
+    can say that it may go.
 
     Raises :class:`~lt_core.errors.Unfinished` when runs remain for another call,
     :class:`~lt_core.errors.TrainingError` when runs failed, after all others were made; its
@@ -75,7 +85,8 @@ def reproduce(
         config = entry if isinstance(entry, RunConfig) else RunConfig.from_dict(entry)
         configs.setdefault(config.key, config)
     deadline = None if time_budget is None else time.monotonic() + time_budget
-    missing, damaged = _missing(configs, store)
+    missing, damaged = missing_runs(configs, store)
+    check_data(missing, data_root, download)
     if missing:
         store.prepare()
     there = len(configs) - len(missing) - len(damaged)
@@ -95,7 +106,23 @@ def reproduce(
     _raise_for(outcome, configs)
 
 
-def _missing(configs: Mapping[str, RunConfig], store: Store) -> tuple[list[RunConfig], dict]:
+def check_data(
+    missing: Iterable[RunConfig], data_root: str | os.PathLike | None, download: bool = False
+) -> None:
+    """Raise DataError where ``missing`` runs can none of them be made, for want of images."""
+    problems = []
+    for name in dict.fromkeys(config.dataset for config in missing):
+        try:
+            data.look_for(name, data_root)
+        except DataError as error:
+            problems.append(error)
+        else:
+            return
+    if problems and not download:
+        raise problems[0]
+
+
+def missing_runs(configs: Mapping[str, RunConfig], store: Store) -> tuple[list[RunConfig], dict]:
     """The runs that ``store`` does not hold, and why those do not count that it holds."""
     missing, damaged = [], {}
     for key, config in configs.items():
@@ -117,7 +144,10 @@ def interleaved(
     deadline: float | None = None,
     finished: Callable[[RunConfig, float], None] = lambda config, top1: None,
 ) -> Outcome:
-    """Train ``plan`` in this process, ``width`` runs at a time, a step of each in turn."""
+    """Train ``plan`` in this process, ``width`` runs at a time, a step of each in turn.
+
+    A device that has no memory for so many is given fewer.
+    """
     waiting, active, outcome = deque(plan), {}, Outcome()
     while waiting or active:
         while waiting and len(active) < width:
@@ -139,13 +169,12 @@ def interleaved(
             except Unfinished:
                 outcome.unfinished.append(key)
             except torch.OutOfMemoryError:
-                outcome.failed[key] = (
-                    TrainingError.exit_code,
-                    (
-                        f"out of memory with {len(active)} runs on {images.device}; "
-                        "call again with a smaller --pack"
-                    ),
-                )
+                if len(active) > 1:  # later again, and from now on fewer at a time
+                    waiting.appendleft(config)
+                    width = len(active) - 1
+                else:
+                    alone = f"out of memory on {images.device}, with no other run beside it"
+                    outcome.failed[key] = TrainingError.exit_code, alone
             except LtError as error:
                 outcome.failed[key] = error.exit_code, str(error)
                 if isinstance(error, StoreError):
@@ -201,7 +230,7 @@ def _in_processes(
 ) -> Outcome:
     """Give the plan to worker processes; the store's locks share it out among them."""
     request = {
-        "plan": [config.to_dict() for config in plan],
+        "plan": {config.key: config.to_dict() for config in plan},
         "store": str(store.path),
         "data_root": None if data_root is None else str(data_root),
         "deadline": deadline,  # time.monotonic() is one clock for all processes
@@ -258,6 +287,7 @@ class Progress:
     def __init__(self, total: int, done: int, shown: bool):
         self.total, self.done, self.shown = total, done, shown
         self.bar = None
+        self.already, self.began = done, time.monotonic()
 
     def __enter__(self) -> Progress:
         if self.shown and sys.stderr.isatty():
@@ -277,7 +307,17 @@ class Progress:
             self.bar.update()
         elif self.shown:
             accuracy = "" if top1 is None else f": {top1:.2f} %"
-            print(f"[{self.done}/{self.total}] {_label(config)}{accuracy}", flush=True)
+            print(
+                f"[{self.done}/{self.total}] {_label(config)}{accuracy}{self._left()}", flush=True
+            )
+
+    def _left(self) -> str:
+        """About how long the rest takes, now and then."""
+        made, left = self.done - self.already, self.total - self.done
+        if made % 10 or not left:
+            return ""
+        minutes = (time.monotonic() - self.began) / made * left / 60
+        return f" (about {math.ceil(minutes)} min left)"
 
 
 def _label(config: RunConfig) -> str:

@@ -234,8 +234,6 @@ class Engine:
 
         Waits for the device.
         """
-        if self.stream is not None:
-            self.stream.synchronize()
         momentum = [self.optimizer.state[w]["momentum_buffer"] for w in self.weights.master]
         state = {
             "weights": self.weights.master,
@@ -246,7 +244,11 @@ class Engine:
             "loss_sum": self.loss_sum,
             "diverged_at": self.diverged_at,
         }
-        return _cloned(state)
+        with self.on_stream():  # copied between two steps, whatever is enqueued after
+            copies = _cloned(state)
+        if self.stream is not None:
+            self.stream.synchronize()
+        return copies
 
     def load_state_dict(self, state: dict) -> None:
         """Put a state back in place, so that captured graphs keep seeing it.

@@ -47,7 +47,7 @@ class Images:
 
     def train(self, config: RunConfig) -> data.Dataset:
         """The training images, compared with the test images for overlap."""
-        key = (config.dataset, config.imbalance_factor, config.subset_seed, config.holdout)
+        key = self._train_key(config)
         if key not in self._train:
             dataset, factor, subset_seed, holdout = key
             train = self._load(dataset, "train", factor, subset_seed=subset_seed, holdout=holdout)
@@ -57,27 +57,39 @@ class Images:
 
     def evaluated(self, config: RunConfig) -> data.Dataset:
         """The test set; for a run that holds images out, those: it serves a choice only."""
-        key = (config.dataset, config.holdout, config.subset_seed if config.holdout else 0)
+        key = self._evaluated_key(config)
         if key not in self._evaluated:
-            split = "val" if config.holdout else "test"
+            dataset, factor, subset_seed, holdout = key
             self._evaluated[key] = self._load(
-                config.dataset, split, subset_seed=config.subset_seed, holdout=config.holdout
+                dataset,
+                "val" if holdout else "test",
+                factor,
+                subset_seed=subset_seed,
+                holdout=holdout,
             )
         return self._evaluated[key]
 
+    @staticmethod
+    def _train_key(config: RunConfig) -> tuple:
+        return config.dataset, config.imbalance_factor, config.subset_seed, config.holdout
+
+    @classmethod
+    def _evaluated_key(cls, config: RunConfig) -> tuple:
+        # Images held out come from the files of the training images, which the factor names.
+        return cls._train_key(config) if config.holdout else (config.dataset, 1, 0, 0)
+
     def bank(self, config: RunConfig) -> ImageBank:
         augmentation = config.resolved_recipe().augmentation()
-        train = self.train(config)
-        key = (train.sha256, augmentation)
+        key = self._train_key(config), augmentation
         if key not in self._banks:
-            self._banks[key] = ImageBank(train.images, augmentation, self.device)
+            self._banks[key] = ImageBank(self.train(config).images, augmentation, self.device)
         return self._banks[key]
 
     def test(self, config: RunConfig) -> TestImages:
-        images = self.evaluated(config)
-        if images.sha256 not in self._on_device:
-            self._on_device[images.sha256] = TestImages(images, self.device)
-        return self._on_device[images.sha256]
+        key = self._evaluated_key(config)
+        if key not in self._on_device:
+            self._on_device[key] = TestImages(self.evaluated(config), self.device)
+        return self._on_device[key]
 
 
 def train(
@@ -100,7 +112,7 @@ def train(
     every epoch.
 
     A run that was killed at any moment and is started again ends with the numbers of
-    one that was not (same machine, versions and threads).
+    one that was not: same machine, versions and threads; on a GPU with ``deterministic``.
     """
     config = config if isinstance(config, RunConfig) else RunConfig.from_dict(config)
     store = store if isinstance(store, Store) else Store(store)
@@ -136,7 +148,7 @@ def training(
         started = time.monotonic()
         dataset = images.train(config)
         engine = Engine(config, dataset, images.bank(config), images.test(config), images.device)
-        checkpoint = Checkpoint(config, store, dataset.sha256, images.device)
+        checkpoint = Checkpoint(config, store, dataset.rows_sha256, images.device)
         history, seconds_before = checkpoint.resume(engine)
         last_saved = time.monotonic()
         for epoch in range(len(history), config.epochs):
@@ -197,12 +209,16 @@ def settings(device: torch.device, deterministic: bool):
         enabled=True, benchmark=not deterministic, deterministic=deterministic, allow_tf32=False
     )
     before = torch.are_deterministic_algorithms_enabled()
+    warned = torch.is_deterministic_algorithms_warn_only_enabled()
+    products = torch.get_float32_matmul_precision()
     with flags:
         torch.use_deterministic_algorithms(deterministic)
+        torch.set_float32_matmul_precision("highest")  # a float32 run has no TF32 in it
         try:
             yield
         finally:
-            torch.use_deterministic_algorithms(before)
+            torch.use_deterministic_algorithms(before, warn_only=warned)
+            torch.set_float32_matmul_precision(products)
 
 
 @contextlib.contextmanager

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import torch
 
+from lt_core.errors import LtError
 from lt_core.runs import Store
-from lt_core.training.batch import interleaved
+from lt_core.training.batch import Outcome, interleaved
 from lt_core.training.config import RunConfig
 from lt_core.training.loop import Images
 
@@ -24,12 +25,16 @@ from lt_core.training.loop import Images
 def main(request_path: str, outcome_path: str) -> None:
     request = json.loads(Path(request_path).read_bytes())
     threading.Thread(target=_end_with, args=(request["parent"],), daemon=True).start()
-    outcome = interleaved(
-        [RunConfig.from_dict(entry) for entry in request["plan"]],
-        Store(request["store"]),
-        Images(torch.device("cpu"), request["data_root"]),
-        deadline=request["deadline"],
-    )
+    try:
+        outcome = interleaved(
+            [RunConfig.from_dict(entry) for entry in request["plan"].values()],
+            Store(request["store"]),
+            Images(torch.device("cpu"), request["data_root"]),
+            deadline=request["deadline"],
+        )
+    except LtError as error:  # such as a loss that only the parent has registered
+        reason = error.exit_code, f"in a worker process: {error}"
+        outcome = Outcome(failed=dict.fromkeys(request["plan"], reason))
     Path(outcome_path).write_text(json.dumps(dataclasses.asdict(outcome)))
 
 

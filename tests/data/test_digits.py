@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -59,3 +61,13 @@ def test_statistics_are_those_of_the_training_images():
     pixels = data.load("digits", "train").images.double() / 255
     assert pixels.mean().item() == pytest.approx(info.mean[0], abs=1e-3)
     assert pixels.std().item() == pytest.approx(info.std[0], abs=1e-3)
+
+
+def test_the_order_of_rows_has_a_hash_of_its_own():
+    train = data.load("digits", "train", 100)
+    backwards = train.indices[::-1].copy()
+    turned = dataclasses.replace(
+        train, images=train.images.flip(0), targets=train.targets.flip(0), indices=backwards
+    )
+    assert turned.sha256 == train.sha256
+    assert turned.rows_sha256 != train.rows_sha256

@@ -5,9 +5,12 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from lt_core import data
 from lt_core.errors import DataError
+from lt_core.training import RunConfig
+from lt_core.training.loop import Images
 
 
 @pytest.fixture(scope="module")
@@ -67,3 +70,12 @@ def test_loading_takes_seconds(root):
     start = time.perf_counter()
     data.load("cifar10", "train", 100, root)
     assert time.perf_counter() - start < 20  # 1.7 s on two quiet cores
+
+
+def test_images_can_be_held_out_where_only_the_first_shard_is(root):
+    config = RunConfig("cifar10", "softmax", 100, holdout=5)
+    images = Images(torch.device("cpu"), root)
+    train, held_out = images.train(config), images.evaluated(config)
+    assert held_out.class_counts == [5] * 10
+    assert train.class_counts == data.class_counts(10, 4995, 100)
+    assert not {*train.indices.tolist()} & {*held_out.indices.tolist()}

@@ -9,13 +9,15 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from crash import Faults, disk_full, ended, start
 from stores import edited, files
 from tiny import numbers, tiny, trained
 
-from lt_core import cli, runs
+from lt_core import cli, losses, runs
 from lt_core.errors import BusyError, ConfigError, DataError, StoreError, TrainingError, Unfinished
 from lt_core.losses.focal import Focal
+from lt_core.losses.softmax import Softmax
 from lt_core.runs import Store
 from lt_core.training import batch, loop, reproduce
 
@@ -97,6 +99,46 @@ def test_a_failed_run_is_named_and_the_others_are_stored(tmp_path, reference, mo
     reason = "(digits factor 100 focal seed 0): epoch 1: the loss is not finite at step 1"
     assert f"{diverging.key} {reason}" in str(got.value)
     check_equal(tmp_path, reference)
+
+
+def with_room_for(runs_at_once, monkeypatch):
+    """A device whose memory is full when more than ``runs_at_once`` are under way."""
+    under_way, real = [], batch.training
+
+    def training(config, *given, **named):
+        under_way.append(config.key)
+        try:
+            if len(under_way) > runs_at_once:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return (yield from real(config, *given, **named))
+        finally:
+            under_way.remove(config.key)
+
+    monkeypatch.setattr(batch, "training", training)
+
+
+@pytest.mark.parametrize("room", [1, 2])
+def test_runs_that_memory_does_not_hold_together_are_made_in_turn(
+    tmp_path, reference, monkeypatch, room
+):
+    with_room_for(room, monkeypatch)
+    make(plan(), tmp_path, pack=3)
+    check_equal(tmp_path, reference)
+
+
+def test_a_run_too_large_for_the_device_says_so(tmp_path, monkeypatch):
+    with_room_for(0, monkeypatch)
+    with pytest.raises(TrainingError, match=r"3 of 3 runs failed.*out of memory on cpu, with no"):
+        make(plan(), tmp_path, pack=3)
+
+
+def test_a_worker_that_cannot_read_its_plan_says_why(tmp_path):
+    losses.register("known_here_only", Softmax)
+    try:
+        with pytest.raises(TrainingError, match="in a worker process: unknown method 'known_"):
+            make([tiny("known_here_only")], tmp_path, processes=2)
+    finally:
+        losses._METHODS.pop("known_here_only")
 
 
 def test_a_run_that_has_diverged_and_stays_finite_keeps_finite_logits(tmp_path):

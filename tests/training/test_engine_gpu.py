@@ -55,8 +55,19 @@ def test_the_gpu_agrees_with_the_cpu(precision):
         assert one["train_loss"] == pytest.approx(other["train_loss"], rel=0.05)
 
 
-def test_warming_up_moves_nothing():
-    config = tiny("gala")
+@pytest.mark.parametrize("method", ["gala", "icb", "seesaw"])  # they add by class, atomically
+def test_so_it_does_in_the_usual_mode_but_for_rounding(method):
+    with loop.settings(torch.device(DEVICE), deterministic=False):
+        pair = [engine(tiny(method), DEVICE, graphs=graphs) for graphs in (True, False)]
+        one, other = (epochs(each, 0, 2) for each in pair)
+    for ours, theirs in zip(one, other, strict=True):
+        assert ours["train_loss"] == pytest.approx(theirs["train_loss"], rel=0.05)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("method", ["gala", *drawing()])
+def test_warming_up_moves_nothing(method, precision):
+    config = tiny(method, precision=precision)
     ours, untouched = engine(config, DEVICE), engine(config, DEVICE, graphs=False)
     ours.begin_epoch(0)  # captures
     torch.cuda.synchronize()
@@ -66,6 +77,9 @@ def test_warming_up_moves_nothing():
 def test_a_short_last_batch_has_a_graph_of_its_own():
     ours = engine(tiny(overrides=AUGMENTED), DEVICE)
     epochs(ours, 0, 1)
+    full, short = ours._train.__self__, ours._train_last.__self__
+    assert full is not short
+    assert {type(full), type(short)} == {torch.cuda.CUDAGraph}
     assert int(ours.position) == 304
 
 

@@ -73,7 +73,8 @@ def reductions(make: Make) -> None:
 def no_host_read(make: Make) -> None:
     """Few operations, no value read back, no class-by-class tensor
 
-    Counted, not timed: such a step can be captured in a CUDA graph.
+    Counted, not timed. What a CUDA graph needs besides, such as no tensor made from host
+    values in the step, only a GPU shows: ``tests/losses/test_captured.py``.
     """
     class_counts = list(range(500, 0, -1))
     loss = make(class_counts)
