@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -117,7 +118,8 @@ class Report:
     def write(self, folder: Path, command: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         hardware = environment.hardware(self.device)
-        slug = "_".join(hardware.lower().replace(",", "").split())
+        plain = re.sub(r"\((r|tm)\)|processor", "", hardware.lower())
+        slug = "_".join(re.findall(r"[a-z0-9.]+", plain))
         name = f"{self.claim}_{slug}_{time.strftime('%Y%m')}"
         versions = ", ".join(f"{k} {v}" for k, v in environment.versions().items())
         table = pd.DataFrame(self.rows)

@@ -90,3 +90,14 @@ def test_jupyter_is_imported_only_where_it_is_used():
         top = [n for n in ast.parse(path.read_text("utf-8")).body if isinstance(n, IMPORTS)]
         foreign = {name for node in top for name in modules(node)} - set(sys.stdlib_module_names)
         assert foreign <= allowed, path
+
+
+def test_the_package_carries_what_its_pages_read():
+    """An installed package has no checkout beside it: records, figures and reports ship."""
+    shipped = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folders = {"results": ROOT / "results", "benchmarks": ROOT / "benchmarks"}
+    for name, folder in folders.items():
+        patterns = shipped["package-data"][f"lt_core.{name}"]
+        carried = {path for pattern in patterns for path in folder.glob(pattern)}
+        data = {p for p in folder.rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc")}
+        assert data <= carried, name
