@@ -193,6 +193,15 @@ def test_nothing_of_this_machine_is_in_the_pages(html):
     assert found == []
 
 
+def test_no_formula_is_left_as_text(html):
+    verbatim = re.compile(r"<(script|style|pre|code)\b.*?</\1>", re.DOTALL)
+    found = []
+    for path in html.rglob("*.html"):
+        text = re.sub(r"<[^>]+>", "", verbatim.sub("", path.read_text("utf-8")))
+        found += [f"{path.relative_to(html)}: {hit}" for hit in re.findall(r"\$[^$\n]+\$", text)]
+    assert found == []
+
+
 def test_every_page_of_the_contents_is_there(html):
     assert [name for name in TOC if not (html / f"{name}.html").exists()] == []
     assert (html / "index.html").exists()

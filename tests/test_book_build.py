@@ -1,12 +1,13 @@
 """Building the book: what is executed again, and that nothing broken passes."""
 
+import re
 import shutil
 
 import ci_book
 import filelock
 import pytest
 
-from lt_core import book, book_pages, errors, notebooks
+from lt_core import book, book_pages, errors, machine, notebooks
 
 nbformat = pytest.importorskip("nbformat", reason="needs the notebooks extra")
 pytest.importorskip("jupyter_book", reason="needs the book extra")
@@ -98,6 +99,8 @@ def test_pages_show_the_execution_and_not_this_machine(root):
     assert "quick is True" in page
     assert "Values given for this page" in page
     assert "This page was executed with" in page.partition("<h1>")[2][:600]
+    made_with = re.escape(machine.installed("torch"))
+    assert re.search(rf"Executed on \d\d\d\d-.*PyTorch {made_with}", page)
     assert str(root) not in page
     book.save_figure(root / "runs/one.ipynb", "a-line", root / "line.png")
     assert (root / "line.png").read_bytes().startswith(b"\x89PNG")
