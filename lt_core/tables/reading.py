@@ -41,12 +41,12 @@ def ranking(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> st
         return f"At factor {factor:g} too few methods have finished runs to be ranked."
     top, bottom = part.loc[part["mean"].idxmax()], part.loc[part["mean"].idxmin()]
     text = (
-        f"At factor {factor:g}, {_name(top)} stands highest with {top['mean']:.1f} % and "
-        f"{_name(bottom)} lowest with {bottom['mean']:.1f} %"
+        f"At factor {factor:g}, {_name(top)} stands highest with {_percent(top['mean'])} and "
+        f"{_name(bottom)} lowest with {_percent(bottom['mean'])}"
     )
     reference = part[part["method"] == baseline]
     if len(reference) and baseline not in (top["method"], bottom["method"]):
-        text += f"; {_name(reference.iloc[0])} has {reference['mean'].iloc[0]:.1f} %"
+        text += f"; {_name(reference.iloc[0])} has {_percent(reference['mean'].iloc[0])}"
     if top["df"]:
         t = stats.t.ppf(0.975, top["df"]) * top["pooled_sd"]
         chance = t * np.sqrt(1 / top["n"] + 1 / part["n"])
@@ -174,6 +174,10 @@ def command(table: str, request: Mapping[str, object]) -> str:
 
 def _run(cells: pd.DataFrame, factor: float) -> pd.DataFrame:
     return cells[(cells["imbalance_factor"] == factor) & (cells["n"] > 0)]
+
+
+def _percent(value: float) -> str:
+    return f"{value:.1f}\N{NO-BREAK SPACE}%"
 
 
 def _name(cell: pd.Series) -> str:
