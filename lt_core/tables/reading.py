@@ -52,10 +52,11 @@ def ranking(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> st
         chance = t * np.sqrt(1 / top["n"] + 1 / part["n"])
         near = part[(top["mean"] - part["mean"] < chance) & (part["method"] != top["method"])]
         listed = ", ".join(_name(cell) for _, cell in near.iterrows()) or "no other row"
+        two = f"two means of {top['n']} runs" if top["n"] > 1 else "two single runs"
         return (
             f"{text}. One run scatters by {top['pooled_sd']:.1f} points (standard deviation, "
             f"pooled over the methods, {top['df']} degrees of freedom), so chance alone can part "
-            f"two means of {top['n']} runs by {t * np.sqrt(2 / top['n']):.1f} points. That near "
+            f"{two} by {t * np.sqrt(2 / top['n']):.1f} points. That near "
             f"to the highest: {listed}."
         )
     return f"{text}. With one seed nothing says how far a run scatters."
