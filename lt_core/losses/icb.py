@@ -13,16 +13,6 @@ from lt_core.losses.density import DENSITIES
 from lt_core.losses.parameters import choice, number, whole
 
 
-def inter_category_margin(class_log_counts: Tensor, target: Tensor, gamma: float = 1.0) -> Tensor:
-    r"""Rows :math:`M[y, n] = \gamma \log \min(1, S_n / S_y)` for a batch, ``(N, C)``.
-
-    Zero for classes at least as frequent as the target, negative for rarer ones: a head
-    sample pushes the tail less. ``class_log_counts`` ``(C,)``.
-    """
-    scaled = class_log_counts * gamma
-    return (scaled - scaled[target][:, None]).clamp_max(0)
-
-
 def with_margin(logits: Tensor, target: Tensor, scaled_log_counts: Tensor) -> Tensor:
     r"""Logits plus the margin, up to a constant per row that softmax ignores.
 
