@@ -29,9 +29,10 @@ def notebook(
 
     request = {"dataset": "digits", **request}
     plan = tables.plan(table, **request)
-    missing, _ = missing_runs({config.key: config for config in plan}, runs.Store(store))
+    place = runs.Store(store)
+    missing, _ = missing_runs({config.key: config for config in plan}, place)
     check_data(missing, resources.get("data_root"), resources.get("download", False))
-    runs.Store(store).prepare()
+    place.prepare()
     path = notebook_path(f"reproduce_{table}")
     output = Path(store) / path.name if output is None else Path(output)
     notebooks.run(

@@ -110,6 +110,8 @@ def check_data(
     missing: Iterable[RunConfig], data_root: str | os.PathLike | None, download: bool = False
 ) -> None:
     """Raise DataError where ``missing`` runs can none of them be made, for want of images."""
+    if download:
+        return
     problems = []
     for name in dict.fromkeys(config.dataset for config in missing):
         try:
@@ -118,7 +120,7 @@ def check_data(
             problems.append(error)
         else:
             return
-    if problems and not download:
+    if problems:
         raise problems[0]
 
 
@@ -307,9 +309,8 @@ class Progress:
             self.bar.update()
         elif self.shown:
             accuracy = "" if top1 is None else f": {top1:.2f} %"
-            print(
-                f"[{self.done}/{self.total}] {_label(config)}{accuracy}{self._left()}", flush=True
-            )
+            line = f"[{self.done}/{self.total}] {_label(config)}{accuracy}{self._left()}"
+            print(line, flush=True)
 
     def _left(self) -> str:
         """About how long the rest takes, now and then."""

@@ -14,7 +14,7 @@ from crash import Faults, disk_full, ended, start
 from stores import edited, files
 from tiny import numbers, tiny, trained
 
-from lt_core import cli, losses, runs
+from lt_core import cli, losses, notebooks, reproduction, runs
 from lt_core.errors import BusyError, ConfigError, DataError, StoreError, TrainingError, Unfinished
 from lt_core.losses.focal import Focal
 from lt_core.losses.softmax import Softmax
@@ -153,6 +153,16 @@ def test_missing_data_fail_with_their_own_exit_code(tmp_path, reference):
         make([absent, *plan()], tmp_path / "store", data_root=tmp_path / "absent")
     assert caught.value.exit_code == DataError.exit_code
     check_equal(tmp_path / "store", reference)
+
+
+def test_a_plan_without_any_images_is_refused_before_anything_starts(tmp_path, monkeypatch):
+    store, absent = tmp_path / "store", tmp_path / "absent"
+    with pytest.raises(DataError, match=r"^cifar10: no test images in .*absent"):
+        make([batch.RunConfig("cifar10", "softmax", 100)], store, data_root=absent, processes=2)
+    monkeypatch.setattr(notebooks, "run", lambda *given, **named: pytest.fail("executed"))
+    with pytest.raises(DataError, match=r"^cifar10: no test images in .*absent"):
+        reproduction.notebook("table1", {"dataset": "cifar10"}, store, data_root=absent)
+    assert not store.exists()
 
 
 def test_a_full_disk_ends_the_plan_at_once(tmp_path, reference):
