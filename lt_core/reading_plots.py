@@ -146,6 +146,16 @@ def steps(ax: Axes, alone: pd.Series, with_step: pd.Series, baseline: str) -> No
     ax.legend(ncols=2, loc="lower right", bbox_to_anchor=(1, 1), borderpad=0)
 
 
+def slopes(ax: Axes, table: pd.DataFrame, baseline: str = "softmax") -> None:
+    """A line a row of ``table``, in percent, from column to column, named at its right end."""
+    x = np.arange(table.shape[1])
+    for label, row in table.iterrows():
+        color = BASELINE_COLOR if label == baseline else METHOD_COLOR
+        ax.plot(x, row, color=color, marker="o", markersize=3)
+    ax.set(xticks=x, xticklabels=table.columns, xlim=(-0.1, x[-1]), ylabel="accuracy, %")
+    end_labels(ax, x[-1], table.iloc[:, -1].to_dict())
+
+
 def _rows(ax: Axes, labels: pd.Series | list[str]) -> None:
     names = ["\n".join(map(plain, str(label).split("\n"))) for label in labels]
     ax.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5))

@@ -226,20 +226,19 @@ def noise_of_runs(
     - *images drawn anew*: one run of each ``subset_seed``, that of the smallest seed not
       used before, so that no two of them share seed or images where that can be had.
 
-    Columns: those of ``experiment``, then ``estimate``, ``methods``, ``sd``, ``df`` and its
-    interval ``low``, ``high``. An estimate without any repetition has no row.
+    Columns: those of ``experiment``, then ``estimate``, ``methods`` (repeated ones),
+    ``sd``, ``df`` and its interval ``low``, ``high``. What was not repeated has no row.
     """
     rows = []
     method = ["method", "variant"]
     for key, part in runs.groupby(list(experiment), sort=False, dropna=False):
-        groups = {
-            "images fixed": [run[value] for _, run in part.groupby([*method, "subset_seed"])],
-            "images drawn anew": [_one_a_subset(run)[value] for _, run in part.groupby(method)],
-        }
-        for estimate, values in groups.items():
-            spread = pooled_sd(values)
+        fixed = ((name[:2], run) for name, run in part.groupby([*method, "subset_seed"]))
+        anew = ((name, _one_a_subset(run)) for name, run in part.groupby(method))
+        for estimate, repeats in (("images fixed", fixed), ("images drawn anew", anew)):
+            groups = [(name, run[value]) for name, run in repeats]
+            spread = pooled_sd([values for _, values in groups])
             if spread.df:
-                methods = len(part[method].drop_duplicates())
+                methods = len({name for name, values in groups if len(values) > 1})
                 rows.append((*key, estimate, methods, *spread, *spread.interval()))
     names = [*experiment, "estimate", "methods", "sd", "df", "low", "high"]
     return pd.DataFrame(rows, columns=names)

@@ -94,3 +94,17 @@ def test_steps_points_from_alone_to_with_the_step():
     assert arrows == [(3.0, 3.5), (-1.0, 1.0)]
     assert labels(ax) == ["first", "second"]
     ax.figure.canvas.draw()
+
+
+def test_slopes_leads_each_row_from_column_to_column():
+    table = pd.DataFrame({"5 epochs": [30.0, 43, 36], "40 epochs": [55.0, 60, 61]})
+    table.index = ["softmax", "balanced_softmax", "seesaw"]
+    _, ax = plt.subplots()
+    reading_plots.slopes(ax, table)
+    lines = [line.get_ydata() for line in ax.lines]
+    np.testing.assert_array_equal(lines, table.to_numpy())
+    grey = [line.get_color() == reading_plots.BASELINE_COLOR for line in ax.lines]
+    assert grey == [True, False, False]
+    assert [text.get_text() for text in ax.texts] == list(table.index)
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == list(table)
+    ax.figure.canvas.draw()

@@ -19,8 +19,9 @@ def test_every_committed_run_was_trained_on_a_published_subset():
         published[where] = manifest["sha256"]
     runs = records.committed().runs
     assert len(runs)
-    for run in runs[runs["subset_seed"] == 0].itertuples():
-        assert published[run.dataset, run.imbalance_factor, 0] == run.data_sha256, run.key
+    for run in runs.itertuples():
+        where = run.dataset, run.imbalance_factor, run.subset_seed
+        assert published[where] == run.data_sha256, run.key
 
 
 @pytest.mark.skipif(ROOT is None, reason="LT_DATA_ROOT names no folder with images")
