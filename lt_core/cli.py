@@ -290,10 +290,12 @@ def _pairs(option: str, entries: list[str] | None) -> dict[str, str]:
 
 
 def _list(option: str, text: str | None, kind: type) -> list | None:
+    from lt_core.tables.plans import listed
+
     if text is None:
         return None
     try:
-        return [kind(part.strip()) for part in text.split(",") if part.strip()]
+        return [kind(part) for part in listed(text)]
     except ValueError:
         raise ConfigError(f"{option}: expected numbers separated by commas, got {text!r}") from None
 

@@ -216,6 +216,17 @@ def test_reproduce_without_papermill_prints_the_table(call, tmp_path):
     assert out.startswith("2 of 2 runs are there already")
 
 
+def test_rows_of_the_ablation_can_be_asked_for_by_name(call, tmp_path):
+    rows = "icb[intra,ura],icb[inter,intra,ura]"
+    options = f"--dataset digits --imbalance-factor 100 --methods {rows} --seeds 1 --epochs 1"
+    options += " --direct --processes 1 --device cpu"
+    code, out, _ = call(f"reproduce table3 {options} --store", tmp_path)
+    assert code == 0
+    assert "icb[inter,intra,ura]" in out
+    variants = {"density=uniform", "density=uniform,inter=False"}
+    assert set(runs.load(tmp_path)["variant"]) == variants
+
+
 def test_status_counts_and_names(call, tmp_path):
     for seed, top1 in enumerate((50.0, 60.0)):
         add_run(tmp_path, f"plain-{seed}", top1=top1, seed=seed)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -133,6 +135,15 @@ def test_grid_crosses_losses_and_recipes():
     plan = tables.plan("grid", dataset="cifar100", seeds=1)
     assert len(plan) == 8 * 2
     assert {config.recipe for config in plan} == {"ldam_drw", "gala"}
+
+
+def test_a_comma_in_brackets_belongs_to_the_rows_name():
+    rows = ["icb[inter]", "icb[intra,ura]", "icb[inter,intra,ura]", "softmax"]
+    text = ", ".join(rows)
+    assert tables.plan("table3", methods=text) == tables.plan("table3", methods=rows)
+    # The printed command is one that a shell hands on as it is.
+    command = tables.command("table3", {"methods": rows[:3]})
+    assert shlex.split(command)[-1] == ",".join(rows[:3])
 
 
 def test_factors_that_would_empty_a_class_are_not_planned_by_default():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -191,14 +192,14 @@ def plan(
     """
     entry = get(table)
     datasets = [dataset] if isinstance(dataset, str) else list(dataset or entry.datasets)
-    asked = [find_row(table, label) for label in _listed(methods)]
+    asked = [find_row(table, label) for label in listed(methods)]
     configs = {}
     for name in datasets:
         beyond = () if name in entry.datasets else entry.beyond
         chosen = asked or [*entry.rows, *beyond]
         if name not in data.names():
             raise unknown("data set", name, data.names())
-        factors = _listed(imbalance_factors) or _default_factors(entry, name)
+        factors = listed(imbalance_factors) or _default_factors(entry, name)
         if head := data.info(name).head_count:
             for factor in factors:  # refuses one that leaves a class without an image
                 data.class_counts(data.info(name).num_classes, head, factor)
@@ -233,12 +234,16 @@ def find_row(table: str, label: str) -> Row:
     raise unknown("method", label, dict.fromkeys([*rows(table), *losses.names()]))
 
 
-def _listed(values: object) -> list:
-    """A list, whether one value, several, or text with commas was given."""
+def listed(values: object) -> list:
+    """A list, whether one value, several, or text with commas was given.
+
+    A comma in brackets separates nothing: ``icb[intra,ura]`` is one row of a table.
+    """
     if values is None:
         return []
     if isinstance(values, str):
-        return [part.strip() for part in values.split(",") if part.strip()]
+        parts = re.split(r",(?![^\[]*\])", values)
+        return [part.strip() for part in parts if part.strip()]
     return list(values) if isinstance(values, Iterable) else [values]
 
 

@@ -5,6 +5,7 @@ Each returns Markdown; names stand in it as code, whatever they contain.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -167,7 +168,7 @@ def command(table: str, request: Mapping[str, object]) -> str:
         if value is not None:
             several = isinstance(value, Sequence) and not isinstance(value, str)
             text = ",".join(map(_number, value)) if several else _number(value)
-            words.append(f"--{options.get(name, name).replace('_', '-')} {text}")
+            words.append(f"--{options.get(name, name).replace('_', '-')} {shlex.quote(text)}")
     if request.get("dataset") not in (None, "digits"):
         words.append("--data-root DIR")
     return " ".join(words)
