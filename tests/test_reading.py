@@ -62,6 +62,10 @@ def test_trade_is_against_the_baseline_in_each_group_that_exists():
 def test_flattery_by_hand():
     assert "0.5 points on average and 0.5 at most" in tables.flattery(shown())
     assert "not known" in tables.flattery(shown(finished=0))
+    level = shown()
+    level["mean_best"] = level["mean"] - 1e-14  # rounding, not a loss
+    assert "0.0 points on average" in tables.flattery(level)
+    assert "-0.0" not in tables.flattery(level)
 
 
 def test_coverage_without_anything_of_the_paper():

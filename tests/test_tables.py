@@ -257,6 +257,12 @@ def test_a_run_is_counted_once():
     assert cell(tables.cells(twice, "table1", plan), "softmax")["n"] == 2
 
 
+def test_data_sets_stand_in_the_tables_order_however_records_came():
+    plan = tables.plan("table3", ["digits", "tinyimagenet32", "cifar100"], [100], seeds=1)
+    order = pd.unique(tables.cells(records(plan), "table3", plan)["dataset"])
+    assert list(order) == ["cifar100", "tinyimagenet32", "digits"]
+
+
 def test_records_from_a_file_are_the_records(tmp_path):
     plan = tables.plan("table3", "cifar100", [100], seeds=2)
     records(plan).to_csv(tmp_path / "table3.csv", index=False)

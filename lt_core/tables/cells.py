@@ -84,7 +84,7 @@ def cells(
     lines = _lines(entry, groups, extras=plan is not None)
     groups = _with_equivalents(groups, lines)
     spreads = {column: _spreads(groups, column) for column in ("top1", "top1_best")}
-    datasets = list(dict.fromkeys(group.dataset for group in groups))
+    datasets = list(dict.fromkeys([*entry.datasets, *(group.dataset for group in groups)]))
     found = []
     for position, line in enumerate(lines):
         for group in groups:
@@ -151,8 +151,8 @@ def means(cells: pd.DataFrame) -> dict[str, float]:
 def trace(cells: pd.DataFrame) -> pd.DataFrame:
     """The runs behind ``cells``, a row a run: where it stands, its seed, ``top1`` and key."""
     part = cells[(cells["n"] > 0) & ~cells["borrowed"].astype(bool)]
-    where = ["dataset", "imbalance_factor", "model", "recipe", "epochs", "method"]
-    frame = part[[*where, "seeds", "values", "keys"]].explode(["seeds", "values", "keys"])
+    where = [*BLOCK, "imbalance_factor", "method", "seeds", "values", "keys"]
+    frame = part[where].explode(["seeds", "values", "keys"])
     return frame.rename(columns={"seeds": "seed", "values": "top1", "keys": "key"})
 
 

@@ -125,7 +125,7 @@ def flattery(cells: pd.DataFrame) -> str:
     both = cells.dropna(subset=["mean", "mean_best"])
     if both.empty:
         return "The best epoch is not known for these cells."
-    gain = both["mean_best"] - both["mean"]
+    gain = (both["mean_best"] - both["mean"]).round(6) + 0.0  # no minus before a zero
     most = both.loc[gain.idxmax()]
     return (
         f"Reporting the best epoch on the test set instead of the last would add "

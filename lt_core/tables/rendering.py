@@ -96,14 +96,13 @@ def render_cost(cells: pd.DataFrame, runs: pd.DataFrame) -> Rendered:
 def render_trace(trace: pd.DataFrame) -> Rendered:
     """The runs that :func:`lt_core.tables.trace` lists, a table for each experiment."""
     blocks = []
-    for names, part in trace.groupby(["dataset", "model", "recipe", "epochs"], sort=False):
-        data, model, recipe, epochs = names
+    for part in _blocks(trace):
         frame = pd.DataFrame({"factor": part["imbalance_factor"].map("{:g}".format)})
         frame[["method", "seed"]] = part[["method", "seed"]]
         frame["top-1, %"] = part["top1"].astype(float).map("{:.2f}".format)
         frame["run"] = part["key"]
-        about = f"{data}, {model}; recipe {recipe}, {epochs:g} epochs"
-        blocks.append((f"every run behind this page: {about}", frame))
+        caption = f"every run behind this page: {_what(part)}; {_recipe(part)}"
+        blocks.append((caption, frame))
     return Rendered(tuple(blocks))
 
 
@@ -134,12 +133,14 @@ def _across(block: pd.DataFrame) -> pd.DataFrame:
 
 
 def _caption(block: pd.DataFrame) -> str:
-    first = block.iloc[0]
-    recipe = f"recipe {first['recipe']}, {first['epochs']:g} epochs, {first['precision']}"
-    if first["overrides"]:
-        recipe += f", changed: {first['overrides']}"
     meaning = "top-1 accuracy in percent at the last epoch, mean ± standard deviation of n seeds"
-    return f"{_what(block)}; {recipe}; {meaning}{_mark(block)}"
+    return f"{_what(block)}; {_recipe(block)}; {meaning}{_mark(block)}"
+
+
+def _recipe(block: pd.DataFrame) -> str:
+    first = block.iloc[0]
+    changed = f", changed: {first['overrides']}" if first["overrides"] else ""
+    return f"recipe {first['recipe']}, {first['epochs']:g} epochs, {first['precision']}{changed}"
 
 
 def _what(block: pd.DataFrame) -> str:
