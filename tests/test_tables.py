@@ -261,6 +261,9 @@ def test_data_sets_stand_in_the_tables_order_however_records_came():
     plan = tables.plan("table3", ["digits", "tinyimagenet32", "cifar100"], [100], seeds=1)
     order = pd.unique(tables.cells(records(plan), "table3", plan)["dataset"])
     assert list(order) == ["cifar100", "tinyimagenet32", "digits"]
+    short = {"model": "resnet_rehearsal", "seeds": 1}
+    plan = [c for n in (40, 5) for c in tables.plan("table3", "cifar100", [100], epochs=n, **short)]
+    assert list(pd.unique(tables.cells(records(plan), "table3", plan)["epochs"])) == [5, 40]
 
 
 def test_records_from_a_file_are_the_records(tmp_path):

@@ -89,7 +89,8 @@ def cells(
     for position, line in enumerate(lines):
         for group in groups:
             if (group.method, group.variant) == (line.method, line.variant):
-                where = (datasets.index(group.dataset), -group.imbalance_factor, group.comparable)
+                block = (getattr(group, name) for name in BLOCK)
+                where = (datasets.index(group.dataset), -group.imbalance_factor, *block)
                 cell = _cell(line, group, entry, spreads, not_run or {})
                 found.append(((*where, position), cell))
     found.sort(key=lambda pair: pair[0])
