@@ -35,9 +35,10 @@ def ranking(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> st
     """Which method stands highest and lowest at ``factor``, and which rows noise may explain.
 
     Chance parts the means of n and m runs by up to :math:`t_{.975, df} s \\sqrt{1/n + 1/m}` in 95
-    of 100 cases, s the standard deviation of one run, pooled over the methods.
+    of 100 cases, s the standard deviation of one run, pooled over the methods. A re-balanced
+    row, whose extra step sees the whole test set, is not ranked.
     """
-    part = _run(cells, factor)
+    part = _as_trained(cells, factor)
     if len(part) < 2:
         return f"At factor {factor:g} too few methods have finished runs to be ranked."
     top, bottom = part.loc[part["mean"].idxmax()], part.loc[part["mean"].idxmin()]
@@ -56,8 +57,8 @@ def ranking(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> st
         two = f"two means of {top['n']} runs" if top["n"] > 1 else "two single runs"
         return (
             f"{text}. One run scatters by {top['pooled_sd']:.1f} points (standard deviation, "
-            f"pooled over the methods, {top['df']} degrees of freedom), so chance alone can part "
-            f"{two} by {t * np.sqrt(2 / top['n']):.1f} points. That near "
+            f"pooled over all that was run in this way, {top['df']} degrees of freedom), so "
+            f"chance alone can part {two} by {t * np.sqrt(2 / top['n']):.1f} points. That near "
             f"to the highest: {listed}."
         )
     return f"{text}. With one seed nothing says how far a run scatters."
@@ -103,8 +104,11 @@ def significance(differences: pd.DataFrame, baseline: str = "softmax") -> str:
 
 
 def trade(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> str:
-    """What the best method at ``factor`` gains and loses in each group beside ``baseline``."""
-    part = _run(cells, factor)
+    """What the best method at ``factor`` gains and loses in each group beside ``baseline``.
+
+    Re-balanced rows are left out, as in :func:`ranking`.
+    """
+    part = _as_trained(cells, factor)
     reference, others = part[part["method"] == baseline], part[part["method"] != baseline]
     if reference.empty or others.empty:
         return f"Groups are compared once `{baseline}` and another method have finished runs."
@@ -176,6 +180,11 @@ def command(table: str, request: Mapping[str, object]) -> str:
 
 def _run(cells: pd.DataFrame, factor: float) -> pd.DataFrame:
     return cells[(cells["imbalance_factor"] == factor) & (cells["n"] > 0)]
+
+
+def _as_trained(cells: pd.DataFrame, factor: float) -> pd.DataFrame:
+    part = _run(cells, factor)
+    return part[~part["rebalanced"].astype(bool)]
 
 
 def _percent(value: float) -> str:
