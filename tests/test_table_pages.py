@@ -50,6 +50,8 @@ def test_every_number_is_traced_to_its_run():
     full, short = tables.render_trace(trace).blocks  # 200 epochs and 5
     assert full[1]["run"].tolist() + short[1]["run"].tolist() == trace["key"].tolist()
     assert list(short[1].columns) == ["factor", "method", "seed", "top-1, %", "run"]
+    page = tables.render_trace(trace).html
+    assert page.count("<details>") == page.count("<summary>every run behind") == 2
     other = tables.render_trace(tables.trace(shown.assign(precision="bfloat16"))).blocks
     assert all("bfloat16" in caption for caption, _ in other)
 

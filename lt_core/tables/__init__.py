@@ -23,6 +23,7 @@ from lt_core.tables.reading import (
     trade,
 )
 from lt_core.tables.rendering import (
+    Rendered,
     render,
     render_cost,
     render_differences,
@@ -34,6 +35,7 @@ from lt_core.tables.wanted import NOT_RUN, wanted
 __all__ = [
     "NOT_RUN",
     "TABLES",
+    "Rendered",
     "Row",
     "Table",
     "by_class",

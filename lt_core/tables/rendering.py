@@ -13,13 +13,17 @@ from lt_core.tables.grouping import BLOCK, GROUPS
 
 @dataclass(frozen=True)
 class Rendered:
-    """Tables with captions; shows itself in a notebook, ``str`` gives plain text."""
+    """Tables with captions; shows itself in a notebook, ``str`` gives plain text.
+
+    ``folded`` tables are long: a notebook shows the caption, and the rows on a click.
+    """
 
     blocks: tuple[tuple[str, pd.DataFrame], ...]
+    folded: bool = False
 
     @property
     def html(self) -> str:
-        return "\n".join(_html(caption, frame) for caption, frame in self.blocks)
+        return "\n".join(_html(*block, self.folded) for block in self.blocks)
 
     def _repr_html_(self) -> str:
         return self.html
@@ -103,7 +107,7 @@ def render_trace(trace: pd.DataFrame) -> Rendered:
         frame["run"] = part["key"]
         caption = f"every run behind this page: {_what(part)}; {_recipe(part)}"
         blocks.append((caption, frame))
-    return Rendered(tuple(blocks))
+    return Rendered(tuple(blocks), folded=True)
 
 
 def accuracy(cell: pd.Series) -> str:
@@ -172,12 +176,15 @@ def _p_value(p: float) -> str:
     return "" if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _html(caption: str, frame: pd.DataFrame) -> str:
+def _html(caption: str, frame: pd.DataFrame, folded: bool) -> str:
     # A method's name may hold a dollar sign, which is no formula.
     classes = ["lt-table", "tex2jax_ignore", "mathjax_ignore"]
     table = frame.to_html(index=False, escape=True, border=0, classes=classes, justify="left")
+    caption = html.escape(caption)
+    if folded:
+        return f"<details>\n<summary>{caption}</summary>\n{table}\n</details>"
     opening, end, rest = table.partition(">")
-    return f"{opening}{end}\n  <caption>{html.escape(caption)}</caption>{rest}"
+    return f"{opening}{end}\n  <caption>{caption}</caption>{rest}"
 
 
 def _text(caption: str, frame: pd.DataFrame) -> str:
