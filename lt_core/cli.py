@@ -137,11 +137,12 @@ def reproduce(
     Example: lt-core reproduce table1 --dataset digits --seeds 3
     """
     from lt_core import reproduction
+    from lt_core.tables.plans import listed
 
     request = {
         "dataset": dataset,
         "imbalance_factors": _list("imbalance-factor", imbalance_factor, float),
-        "methods": _list("methods", methods, str),
+        "methods": listed(methods) or None,
         "seeds": seeds,
         "epochs": epochs,
         "model": model,
@@ -290,12 +291,10 @@ def _pairs(option: str, entries: list[str] | None) -> dict[str, str]:
 
 
 def _list(option: str, text: str | None, kind: type) -> list | None:
-    from lt_core.tables.plans import listed
-
     if text is None:
         return None
     try:
-        return [kind(part) for part in listed(text)]
+        return [kind(part.strip()) for part in text.split(",") if part.strip()]
     except ValueError:
         raise ConfigError(f"{option}: expected numbers separated by commas, got {text!r}") from None
 

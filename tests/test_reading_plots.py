@@ -105,6 +105,7 @@ def test_slopes_leads_each_row_from_column_to_column():
     np.testing.assert_array_equal(lines, table.to_numpy())
     grey = [line.get_color() == reading_plots.BASELINE_COLOR for line in ax.lines]
     assert grey == [True, False, False]
-    assert [text.get_text() for text in ax.texts] == list(table.index)
+    ends = {text.get_text(): text.xy for text in ax.texts}
+    assert ends == {label: (1, end) for label, end in table["40 epochs"].items()}
     assert [tick.get_text() for tick in ax.get_xticklabels()] == list(table)
     ax.figure.canvas.draw()

@@ -32,6 +32,14 @@ def test_the_fullest_block_is_the_full_recipe_although_fewer_runs_were_made():
     assert tables.fullest(shown.assign(n=0)).empty
 
 
+def test_a_reduced_experiment_of_one_method_has_no_company_and_a_full_one_needs_none():
+    shown, _ = both()  # of the full recipe there is softmax only
+    alone = shown[(shown["method"] == "softmax") & (shown["epochs"] == 5)]
+    kept = tables.with_company(pd.concat([shown, alone.assign(precision="bfloat16")]))
+    pd.testing.assert_frame_equal(kept, shown)
+    assert tables.with_company(shown.iloc[:0]).empty
+
+
 def test_means_are_named_by_method_and_factor_where_there_are_runs():
     shown, _ = both()
     reduced = shown[shown["epochs"] == 5]
@@ -51,7 +59,10 @@ def test_every_number_is_traced_to_its_run():
     assert full[1]["run"].tolist() + short[1]["run"].tolist() == trace["key"].tolist()
     assert list(short[1].columns) == ["factor", "method", "seed", "top-1, %", "run"]
     page = tables.render_trace(trace).html
-    assert page.count("<details>") == page.count("<summary>every run behind") == 2
+    folded = page.split("<details>")[1:]
+    assert len(folded) == page.count("<summary>every run behind") == 2
+    assert all("<table" in part.partition("</details>")[0] for part in folded)
+    assert "<details>" not in tables.render(shown).html
     other = tables.render_trace(tables.trace(shown.assign(precision="bfloat16"))).blocks
     assert all("bfloat16" in caption for caption, _ in other)
 

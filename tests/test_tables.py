@@ -266,6 +266,12 @@ def test_data_sets_stand_in_the_tables_order_however_records_came():
     assert list(pd.unique(tables.cells(records(plan), "table3", plan)["epochs"])) == [5, 40]
 
 
+def test_records_without_a_column_are_shown_beside_planned_cells():
+    plan = tables.plan("table1", "cifar10", [100], ["softmax"], seeds=1)
+    shown = tables.cells(records(plan).drop(columns="precision"), "table1")
+    assert shown["n"].sum() == 1
+
+
 def test_records_from_a_file_are_the_records(tmp_path):
     plan = tables.plan("table3", "cifar100", [100], seeds=2)
     records(plan).to_csv(tmp_path / "table3.csv", index=False)

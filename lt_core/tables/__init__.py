@@ -10,7 +10,7 @@ what the finished runs of one row, data set, factor and recipe have come to.
 >>> print(tables.render(tables.cells(lt_core.runs.load("runs"), "table1")))  # doctest: +SKIP
 """
 
-from lt_core.tables.cells import by_class, by_epoch, cells, fullest, means, trace
+from lt_core.tables.cells import by_class, by_epoch, cells, fullest, means, trace, with_company
 from lt_core.tables.plans import TABLES, Row, Table, find_row, get, names, plan, published, rows
 from lt_core.tables.reading import (
     command,
@@ -64,4 +64,5 @@ __all__ = [
     "trace",
     "trade",
     "wanted",
+    "with_company",
 ]

@@ -89,7 +89,7 @@ def cells(
     for position, line in enumerate(lines):
         for group in groups:
             if (group.method, group.variant) == (line.method, line.variant):
-                block = (getattr(group, name) for name in BLOCK)
+                block = (_order(getattr(group, name)) for name in BLOCK)
                 where = (datasets.index(group.dataset), -group.imbalance_factor, *block)
                 cell = _cell(line, group, entry, spreads, not_run or {})
                 found.append(((*where, position), cell))
@@ -143,6 +143,12 @@ def fullest(cells: pd.DataFrame) -> pd.DataFrame:
     return max(made, key=lambda block: (bool(block["full"].all()), block["n"].sum()))
 
 
+def with_company(cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells without reduced experiments of one method only, which compare nothing."""
+    methods = cells.groupby(list(BLOCK), dropna=False)["method"]
+    return cells[cells["full"].astype(bool) | (methods.transform("nunique") > 1)]
+
+
 def means(cells: pd.DataFrame) -> dict[str, float]:
     """``method@factor``: mean accuracy in percent, for every cell that was run."""
     run = cells[cells["n"] > 0]
@@ -155,6 +161,11 @@ def trace(cells: pd.DataFrame) -> pd.DataFrame:
     where = [*BLOCK, "imbalance_factor", "method", "seeds", "values", "keys"]
     frame = part[where].explode(["seeds", "values", "keys"])
     return frame.rename(columns={"seeds": "seed", "values": "top1", "keys": "key"})
+
+
+def _order(value: object) -> tuple[float, str]:
+    """A key that sorts numbers as numbers; text, and what a record lacks, as text."""
+    return (0.0, str(value)) if isinstance(value, str) or pd.isna(value) else (float(value), "")
 
 
 class _Line(NamedTuple):
