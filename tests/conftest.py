@@ -24,10 +24,10 @@ def book_style():
     """Figures are drawn in the book's style, and closed."""
     from matplotlib import pyplot as plt
 
-    from lt_core import plotting
+    from lt_core import plots
 
     plt.switch_backend("Agg")
     with plt.rc_context():
-        plotting.style()
+        plots.style()
         yield
         plt.close("all")

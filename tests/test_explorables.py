@@ -11,12 +11,13 @@ import pytest
 import torch
 from scipy.stats import beta
 
-from lt_core import explorables, losses
+from lt_core import losses
 from lt_core.errors import ConfigError
-from lt_core.explorables import adaptive_bins
-from lt_core.explorables import three_classes as model
-from lt_core.explorables.figure import MOST_DATA, page_file, rounded
 from lt_core.gradients import GradientTracker
+from lt_core.plots import explorables
+from lt_core.plots.explorables import adaptive_bins
+from lt_core.plots.explorables import three_classes as model
+from lt_core.plots.explorables.figure import MOST_DATA, page_file, rounded
 
 CHAPTERS = Path(__file__).parents[1] / "notebooks"
 CLASSES = 4
@@ -43,15 +44,16 @@ def trackers(moments=3):
     return made
 
 
-def make(kind, **arguments):
-    if kind == "bins":
-        return explorables.bins(*recorded(), CLASSES, **arguments)
-    if kind == "gradients":
-        return explorables.gradients(trackers(), **arguments)
-    return explorables.boundaries(**arguments)
+KINDS = {
+    "bins": explorables.density_bins,
+    "gradients": explorables.logit_forces,
+    "boundaries": explorables.decision_boundaries,
+}
 
 
-KINDS = ("bins", "gradients", "boundaries")
+def make(kind):
+    arguments = {"bins": (*recorded(), CLASSES, (0, CLASSES - 1)), "gradients": (trackers(),)}
+    return KINDS[kind](*arguments.get(kind, ()))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -80,14 +82,15 @@ def test_a_picture_stands_where_scripts_do_not_run(kind):
     assert "<noscript>" in html
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_each_stands_in_a_chapter(kind):
+@pytest.mark.parametrize("function", [function.__name__ for function in KINDS.values()])
+def test_each_stands_in_a_chapter(function):
     """A cell of some chapter ends in the figure, with the caption of a figure."""
     shown = [
         cell
         for path in sorted(CHAPTERS.glob("*.ipynb"))
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
-        if cell["cell_type"] == "code" and re.search(rf"^{kind}\(", "".join(cell["source"]), re.M)
+        if cell["cell_type"] == "code"
+        and re.search(rf"^{function}\(", "".join(cell["source"]), re.M)
     ]
     assert [cell["metadata"]["mystnb"]["figure"]["caption"][:1] for cell in shown] != []
 
@@ -98,7 +101,7 @@ def test_scripts_are_short(name):
 
 
 def test_text_is_escaped():
-    figure = explorables.gradients(trackers(), title=HOSTILE, class_names=[HOSTILE] * CLASSES)
+    figure = explorables.logit_forces(trackers(), title=HOSTILE, class_names=[HOSTILE] * CLASSES)
     html = figure._repr_html_()
     assert html.count("</script>") == 2
     assert "<img src=x" not in html
@@ -112,7 +115,7 @@ def test_rounded():
 
 def test_large_data_is_refused():
     with pytest.raises(ConfigError, match=f"at most {MOST_DATA // 1000} kB"):
-        explorables.gradients([np.ones((200, 200)) / 3 - np.eye(200) / 3])
+        explorables.logit_forces([np.ones((200, 200)) / 3 - np.eye(200) / 3])
 
 
 # bins
@@ -120,7 +123,8 @@ def test_large_data_is_refused():
 
 def test_frames_are_those_of_the_loss():
     gradients, targets = recorded()
-    frames = explorables.bins(gradients, targets, CLASSES, memory=30).data["frames"]
+    figure = explorables.density_bins(gradients, targets, CLASSES, (0, CLASSES - 1), memory=30)
+    frames = figure.data["frames"]
     loss = losses.create("icb", [40] * CLASSES, inter=False, normalize="none", memory=30)
     for gradient, target in zip(gradients, targets, strict=True):
         for g, y in zip(
@@ -151,26 +155,27 @@ def test_reference_finds_a_known_density():
         ({"gradients": [np.array([1.5])] * 3}, r"gradients\[0\]"),
         ({"targets": [np.array([0.0])] * 3}, "whole targets"),
         ({"class_ranks": (0, 9)}, "class_ranks"),
-        ({"labels": ["a"]}, "labels: expected 3"),
-        ({"start": 3}, "start"),
+        ({"class_ranks": (0, 1, 2)}, "class_ranks: expected two"),
+        ({"class_names": ["a"]}, "class_names: expected 2"),
     ],
 )
 def test_bins_refuses(change, message):
     gradients, targets = recorded()
-    arguments = {"gradients": gradients, "targets": targets, "num_classes": CLASSES} | change
+    arguments = {"gradients": gradients, "targets": targets, "class_ranks": (0, 3)} | change
     with pytest.raises(ConfigError, match=message):
-        explorables.bins(**arguments)
+        explorables.density_bins(num_classes=CLASSES, **arguments)
 
 
 def test_bins_of_a_class_not_seen_yet_are_refused():
     gradients, targets = recorded()
-    with pytest.raises(ConfigError, match=r"class_ranks.*class 3"):
-        explorables.bins(gradients, [np.minimum(each, 2) for each in targets], CLASSES)
+    targets = [np.minimum(each, 2) for each in targets]
+    with pytest.raises(ConfigError, match=r"class_ranks.*\(0, 3\).*are \[0, 1, 2\]"):
+        explorables.density_bins(gradients, targets, CLASSES, (0, 3))
 
 
 def test_bins_at_the_ends():
     """g exactly 0 and 1, and one sample only: every number stays finite."""
-    frames = adaptive_bins.frames_of(
+    frames = adaptive_bins.density_frames(
         [(np.array([0.0, 1.0, 1.0]), np.array([0, 1, 1]))], 2, (0, 1), number=12, memory=5
     )
     for frame in frames[0]:
@@ -182,10 +187,17 @@ def test_bins_at_the_ends():
 
 def test_gradients_take_trackers_or_arrays():
     arrays = [tracker.negative.numpy() for tracker in trackers()]
-    assert explorables.gradients(arrays).data == explorables.gradients(trackers()).data
+    assert explorables.logit_forces(arrays).data == explorables.logit_forces(trackers()).data
     np.testing.assert_allclose(
-        explorables.gradients(arrays).data["negative"], arrays, rtol=6e-3, atol=0
+        explorables.logit_forces(arrays).data["negative"], arrays, rtol=6e-3, atol=0
     )
+
+
+def test_a_moment_that_there_is_not_is_refused():
+    assert explorables.logit_forces(trackers(), start=0).data["start"] == 0
+    for start in (3, -4):
+        with pytest.raises(ConfigError, match=f"start: expected a moment from 0 to 2, got {start}"):
+            explorables.logit_forces(trackers(), start=start)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +212,7 @@ def test_gradients_take_trackers_or_arrays():
 )
 def test_gradients_refuses(snapshots, message):
     with pytest.raises(ConfigError, match=message):
-        explorables.gradients(snapshots)
+        explorables.logit_forces(snapshots)
 
 
 # boundaries
@@ -244,8 +256,3 @@ def test_the_corners_with_names_stay_in_their_regions(factor):
         weights = model.train(factor, *strengths)["weights"]
         logits = corners @ weights[:, :2].T + weights[:, 2]
         assert logits.argmax(axis=1).tolist() == [0, 1, 2], strengths
-
-
-def test_unknown_factor_is_refused():
-    with pytest.raises(ConfigError, match="imbalance_factor"):
-        explorables.boundaries(imbalance_factor=7)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from test_explorables import HOSTILE, KINDS, make, trackers
 
-from lt_core import explorables
-from lt_core.explorables import three_classes as model
-from lt_core.explorables.figure import page_file
+from lt_core.plots import explorables
+from lt_core.plots.explorables import three_classes as model
+from lt_core.plots.explorables.figure import page_file
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = (
@@ -127,7 +127,7 @@ def test_without_scripts_the_picture_shows(opened, kind):
 
 
 def test_play_stops_at_the_end(opened):
-    page = opened(explorables.gradients(trackers(), start=1)._repr_html_())
+    page = opened(explorables.logit_forces(trackers(), start=1)._repr_html_())
     page.get_by_role("button", name="Play").click()
     assert page.locator(".lt-status").get_attribute("aria-live") == "off"
     page.get_by_role("button", name="Play").wait_for()
@@ -136,7 +136,7 @@ def test_play_stops_at_the_end(opened):
 
 
 def test_hostile_names_stay_text(opened):
-    figure = explorables.gradients(trackers(), title=HOSTILE, class_names=[HOSTILE] * 4)
+    figure = explorables.logit_forces(trackers(), title=HOSTILE, class_names=[HOSTILE] * 4)
     page = opened(figure._repr_html_())
     settle(page)
     assert page.locator("figcaption").inner_text() == HOSTILE
@@ -199,7 +199,7 @@ def test_a_click_chooses_the_nearest_sample(opened):
 def test_the_page_computes_what_python_computes(opened, factor, strengths):
     """Same weights, theta, margin and recall, and gradients of every point, to 1e-9."""
     strengths = {"gamma": 0, "lambda": 0, "tau": 0} | strengths
-    data = explorables.boundaries().data
+    data = explorables.decision_boundaries().data
     counts = data["counts"][data["factors"].index(factor)]
     arguments = json.dumps([data["training"], data["heldOut"], counts, strengths, data["descent"]])
     page = opened("")
@@ -239,7 +239,7 @@ def area(corners):
 def test_numbers_in_words_are_those_of_the_data(opened):
     """What a screen reader hears: pull, push and their ratio at the moment chosen."""
     made = trackers()
-    page = opened(explorables.gradients(made, start=1)._repr_html_())
+    page = opened(explorables.logit_forces(made, start=1)._repr_html_())
     settle(page)
     said = page.locator(".lt-status").inner_text()
     pulled, pushed, ratio = map(
