@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from lt_core.errors import ConfigError, LtError
+from lt_core.errors import ConfigError, LtError, StoreError
 
 INTERRUPTED, TERMINATED = 130, 143
 
@@ -174,6 +174,10 @@ def status(store: StorePath = Path("runs")) -> None:
     """
     from lt_core import runs
 
+    if reason := runs.missing_store(store):
+        raise StoreError(
+            f"{store}: {reason}; expected a store, which lt-core run, reproduce or merge has made"
+        )
     frame = runs.load(store)
     unfinished = runs.Store(store).unfinished()
     print(f"{len(frame)} finished, {len(unfinished)} unfinished runs in {store}")
@@ -200,7 +204,7 @@ def merge(
 
     Example: lt-core merge from-gpu/runs --store runs --records results/table1.csv
     """
-    from lt_core import merging
+    from lt_core import merging, runs
     from lt_core import records as record_files
 
     added, known = merging.merge(sources, store)
@@ -208,6 +212,8 @@ def merge(
     if records is not None:
         rows = record_files.write(store, records)
         print(f"{rows} records in {records}")
+        for reason in runs.load(store).attrs["set_aside"]:
+            print(f"set aside: {reason}")
 
 
 @app.command()

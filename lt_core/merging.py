@@ -14,7 +14,9 @@ from lt_core.runs import (
     RESULT,
     Run,
     Store,
+    missing_store,
     read,
+    read_bytes,
     reported,
     scan,
     write_atomically,
@@ -41,19 +43,23 @@ def merge(
     """Copy the finished runs of ``sources`` into ``store``; how many were new and known.
 
     Everything is looked at before anything is written. Raises StoreError for a source
-    with damaged runs, and for two runs with one key and different numbers.
+    with damaged runs, for two runs with one key and different numbers, and for a run whose
+    place in ``store`` is taken by a damaged one, which is left for a person to move away.
     """
     store = store if isinstance(store, Store) else Store(store)
-    present = {run.key: run for run in scan(store)[0]}
     incoming, known = {}, 0
     for source in sources:
         found, set_aside = scan(source)
         if set_aside:
             raise StoreError(f"{source}: {len(set_aside)} runs do not count: {set_aside[0]}")
         if not found:
-            raise StoreError(f"{source}: holds no finished run; expected a store of runs")
+            why = missing_store(source)
+            raise StoreError(
+                f"{source}: holds no finished run; expected a store of runs"
+                + (f", and {why}" if why else "")
+            )
         for run in found:
-            twin = present.get(run.key) or incoming.get(run.key)
+            twin = incoming.get(run.key) or _finished(store, run.key)
             if twin is None:
                 for name in _names(run):
                     run.content(name)  # refuses a file that is not what it was
@@ -64,25 +70,24 @@ def merge(
     store.prepare()
     for key, run in incoming.items():
         contents = {name: run.content(name) for name in _names(run)}
-        contents[RESULT] = (run.path / RESULT).read_bytes()  # last, as always
+        contents[RESULT] = read_bytes(run.path / RESULT)  # last, as always
         with store.lock(key), reported(store.path):
             twin = _finished(store, key)
             if twin is not None:  # by another process, since we looked
                 _compare(run, twin)
                 continue
+            if LOGITS not in contents:  # those of a start that was made here are others
+                (store.directory(key) / LOGITS).unlink(missing_ok=True)
             for name, content in contents.items():
                 write_atomically(store.directory(key) / name, content)
-            for name in CHECKPOINTS:  # of a start that was made here
+            for name in CHECKPOINTS:
                 (store.directory(key) / name).unlink(missing_ok=True)
     return len(incoming), known
 
 
 def _finished(store: Store, key: str) -> Run | None:
-    """The run in ``store``; None when there is none, or one whose files do not count."""
-    try:
-        return read(store.directory(key))
-    except StoreError:
-        return None
+    """The run in ``store``, None where there is none; StoreError for one that does not count."""
+    return read(store.directory(key)) if store.is_finished(key) else None
 
 
 def _names(run: Run) -> list[str]:

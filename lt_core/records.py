@@ -7,6 +7,7 @@ records file ``NAME.csv`` comes with ``NAME_classes.csv`` (a row a run and class
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,21 +20,12 @@ import lt_core
 from lt_core import runs
 from lt_core.errors import StoreError
 
-#: What a record must hold for a table to count it, and the range of the numbers.
+#: What a record must hold for a table to count it.
 REQUIRED = (
     *("key", "dataset", "imbalance_factor", "subset_seed", "method", "variant", "recipe"),
     *("model", "epochs", "precision", "seed", "top1", "top1_best", "data_sha256"),
     *("seconds", "hardware", "torch", "commit"),
 )
-NUMBERS = {
-    "imbalance_factor": (1, 1e6),
-    "subset_seed": (0, 2**31),
-    "epochs": (1, 1e6),
-    "seed": (0, 2**31),
-    "seconds": (0, 1e9),
-    **dict.fromkeys(("top1", "top1_best"), (0, 100)),
-    **dict.fromkeys(("top1_many", "top1_medium", "top1_few", "top1_rebalanced"), (0, 100)),
-}
 #: Words even where they look like numbers: the commit 4e09210 is not 4 followed by zeros.
 WORDS = ("key", "variant", "overrides", "data_sha256", "hardware", "torch", "python", "commit")
 #: Words that may be empty: no parameter differs, or the package ran outside a checkout.
@@ -55,14 +47,13 @@ class Results(NamedTuple):
 
 def of_store(store: str | os.PathLike | runs.Store) -> Results:
     """What a store holds; ``.runs.attrs["set_aside"]`` names the runs that do not count."""
-    found, set_aside = runs.scan(store)
-    return _results(found, set_aside)
+    return _results(*runs.scan(store))
 
 
 def committed(folder: str | os.PathLike | None = None) -> Results:
     """All records in ``folder``, by default those that come with ``lt_core``, validated.
 
-    Raises StoreError where two files hold one run.
+    Raises StoreError where two files hold one run, or a run lacks its rows per class or epoch.
     """
     folder = shipped("results") if folder is None else Path(folder)
     paths = sorted(path for path in folder.glob("*.csv") if beside(path, "classes").exists())
@@ -73,42 +64,50 @@ def committed(folder: str | os.PathLike | None = None) -> Results:
     results = Results(*(pd.concat(parts, ignore_index=True) for parts in tables))
     if (twice := results.runs["key"][results.runs["key"].duplicated()]).size:
         raise StoreError(f"{folder}: two files hold run {twice.iloc[0]}; remove it from one")
+    for name in ("classes", "history"):
+        without = results.runs["key"][~results.runs["key"].isin(getattr(results, name)["key"])]
+        if without.size:
+            raise StoreError(f"{folder}: run {without.iloc[0]} has no rows in its file of {name}")
     results.runs.attrs["set_aside"] = []
     return results
 
 
 def write(store: str | os.PathLike, path: str | os.PathLike) -> int:
-    """Write the records of all finished runs of ``store``; rows already in ``path`` stay.
+    """Write the records of all runs of ``store`` that count; rows already in ``path`` stay.
 
-    Returns the number of records. Raises StoreError where a row of ``path`` and a run of
-    the store have one key and different accuracies.
+    Returns the number of records; :func:`of_store` names the runs that do not count. Raises
+    StoreError where a row of ``path`` and a run of the store have one key and different
+    accuracies.
     """
     path = Path(path)
     found, set_aside = runs.scan(store)
-    if set_aside:
-        raise StoreError(f"{store}: {len(set_aside)} runs do not count: {set_aside[0]}")
-    if not found:
-        raise StoreError(f"{store}: holds no finished run; expected a store of runs")
-    targets = (path, beside(path, "classes"), beside(path, "history"))
-    frames = dict(zip(targets, _results(found), strict=True))
+    results = _results(found, set_aside)
+    if results.runs.empty:
+        reason = "".join(f": {reason}" for reason in results.runs.attrs["set_aside"][:1])
+        raise StoreError(f"{store}: holds no finished run; expected a store of runs{reason}")
+    _validated(results.runs, store)
     if path.exists():
         old = read(path)
-        both = old.merge(frames[path], on="key", suffixes=("_old", ""))
+        both = old.merge(results.runs, on="key", suffixes=("_old", ""))
         differ = both[(both["top1_old"] - both["top1"]).abs() > 1e-9]
         if len(differ):
             raise StoreError(
                 f"run {differ['key'].iloc[0]}: top1 is {differ['top1_old'].iloc[0]} in {path} and "
                 f"{differ['top1'].iloc[0]} in {store}; nothing was written"
             )
+    # The runs last: a process killed in between leaves no run without its other rows.
+    frames = {beside(path, name): getattr(results, name) for name in ("classes", "history")}
+    frames[path] = results.runs
+    for target, frame in frames.items():
+        if target.exists():
+            kept = _parsed(target)
+            frame = pd.concat([kept[~kept["key"].isin(frame["key"])], frame])
+        frames[target] = frame.sort_values("key", kind="stable")
     with runs.reported(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         for target, frame in frames.items():
-            if target.exists():
-                kept = _parsed(target)
-                frame = pd.concat([kept[~kept["key"].isin(frame["key"])], frame])
-            ordered = frame.sort_values("key", kind="stable")
-            runs.write_atomically(target, ordered.to_csv(index=False).encode())
-    return len(_parsed(path))
+            runs.write_atomically(target, frame.to_csv(index=False).encode())
+    return len(frames[path])
 
 
 def read(path: str | os.PathLike) -> pd.DataFrame:
@@ -116,7 +115,11 @@ def read(path: str | os.PathLike) -> pd.DataFrame:
     path = Path(path)
     if not path.exists():
         raise StoreError(f"{path}: no such records; expected a CSV file that lt-core merge wrote")
-    frame = _parsed(path)
+    return _validated(_parsed(path), path)
+
+
+def _validated(frame: pd.DataFrame, path: str | os.PathLike) -> pd.DataFrame:
+    """The records of ``path``, if all of them can be right."""
     missing = [name for name in REQUIRED if name not in frame]
     if missing:
         raise StoreError(f"{path}: column {missing[0]!r} is missing; expected records of runs")
@@ -126,7 +129,7 @@ def read(path: str | os.PathLike) -> pd.DataFrame:
             raise StoreError(f"{path}: run {key}: {name} is missing; expected a complete record")
     if (twice := frame["key"][frame["key"].duplicated()]).size:
         raise StoreError(f"{path}: run {twice.iloc[0]} stands there twice")
-    for name, (low, high) in NUMBERS.items():
+    for name, (low, high) in runs.NUMBERS.items():
         if name in frame:
             values = frame[name].dropna()
             wrong = values[~pd.to_numeric(values, errors="coerce").between(low, high)]
@@ -135,16 +138,18 @@ def read(path: str | os.PathLike) -> pd.DataFrame:
                     f"{path}: run {frame['key'][wrong.index[0]]}: {name} is {wrong.iloc[0]}, "
                     f"expected a number from {low:g} to {high:g}"
                 )
-    frame["variant"] = frame["variant"].fillna("")
-    return frame
+    return frame.assign(variant=frame["variant"].fillna(""))
 
 
 def _parsed(path: Path) -> pd.DataFrame:
     try:
         frame = pd.read_csv(
-            path, dtype=dict.fromkeys(WORDS, str), keep_default_na=False, na_values=[""]
+            io.BytesIO(runs.read_bytes(path, "expected records of runs")),
+            dtype=dict.fromkeys(WORDS, str),
+            keep_default_na=False,
+            na_values=[""],
         )
-    except (ValueError, OSError) as error:  # of pandas: no columns, ragged rows, not text
+    except ValueError as error:  # of pandas: no columns, ragged rows, not text
         reason = " ".join(str(error).split())
         raise StoreError(f"{path}: cannot be read as records of runs ({reason})") from None
     if "key" not in frame:
@@ -165,25 +170,33 @@ def beside(path: Path, what: str) -> Path:
 
 
 def _results(found: Sequence[runs.Run], set_aside: Sequence[str] = ()) -> Results:
-    if found:
-        table = pd.DataFrame([{"key": run.key, **run.record} for run in found])
-        classes = pd.concat([_classes(run) for run in found])
-        history = pd.concat([run.history.assign(key=run.key) for run in found])
+    rows, classes, history, set_aside = [], [], [], list(set_aside)
+    for run in found:
+        try:
+            parts = _classes(run), run.history.assign(key=run.key)
+        except StoreError as error:  # damaged since it was looked at
+            set_aside.append(str(error))
+            continue
+        rows.append({"key": run.key, **run.record})
+        classes.append(parts[0])
+        history.append(parts[1])
+    if rows:
+        results = Results(pd.DataFrame(rows), pd.concat(classes), pd.concat(history))
     else:
         columns = (REQUIRED, ("key", "class_rank", "images", "accuracy"), ("key", "epoch", "top1"))
-        table, classes, history = (pd.DataFrame(columns=names) for names in columns)
-    table.attrs["set_aside"] = list(set_aside)
-    return Results(table, classes, history)
+        results = Results(*(pd.DataFrame(columns=names) for names in columns))
+    results.runs.attrs["set_aside"] = set_aside
+    return results
 
 
 def _classes(run: runs.Run) -> pd.DataFrame:
-    counts = run.arrays["class_counts"]
+    counts = run.metrics["class_counts"]
     return pd.DataFrame(
         {
             "key": run.key,
             "class_rank": np.arange(len(counts)),
             "images": counts,
-            "accuracy": run.arrays["class_accuracy"].round(6),
-            "accuracy_rebalanced": run.arrays["class_accuracy_rebalanced"].round(6),
+            "accuracy": run.metrics["class_accuracy"].round(6),
+            "accuracy_rebalanced": run.metrics["class_accuracy_rebalanced"].round(6),
         }
     )

@@ -89,7 +89,10 @@ def _wanted(request: Mapping) -> list[RunConfig]:
 
 
 def _text(table: str, plan: list, store: str | os.PathLike) -> str:
-    return str(tables.render(tables.cells(runs.load(store), table, plan)))
+    records = runs.load(store)
+    shown = [str(tables.render(tables.cells(records, table, plan)))]
+    shown += [f"set aside, not counted: {reason}" for reason in records.attrs["set_aside"]]
+    return "\n".join(shown)
 
 
 def _shard(text: str) -> slice:

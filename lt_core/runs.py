@@ -11,8 +11,12 @@ Layout of a store::
 
 Every file is written beside its place and renamed, so that a process killed at
 any moment leaves the old file or the new one. ``result.json`` carries its own hash
-and those of its neighbours; a run whose files do not agree with it, or that lies
-under another run's name, is set aside and named, never counted.
+and those of its neighbours.
+
+One rule decides for every reader whether a run counts: its result is whole and lies
+under its own name, its metrics and its history are the files that the result describes.
+A run that does not count is set aside and named. The logits are looked at when they are
+used: a run whose logits are damaged stands in every table, and reading them is refused.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ import io
 import json
 import math
 import os
+import stat
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -34,20 +39,33 @@ import filelock
 import numpy as np
 import pandas as pd
 
-from lt_core.errors import BusyError, StoreError
+from lt_core.errors import BusyError, CheckpointError, StoreError
 
 FORMAT = 1
 RESULT, METRICS, HISTORY, LOGITS = "result.json", "metrics.npz", "history.csv", "logits.npz"
 CHECKPOINTS = ("checkpoint", "checkpoint.previous")
+LOCKS = ".locks"
+MOVE_AWAY = "move the run's folder away to have it made again"
+#: The range of the numbers in a record.
+NUMBERS = {
+    "imbalance_factor": (1, 1e6),
+    "subset_seed": (0, 2**31),
+    "epochs": (1, 1e6),
+    "seed": (0, 2**31),
+    "seconds": (0, 1e9),
+    **dict.fromkeys(("top1", "top1_best"), (0, 100)),
+    **dict.fromkeys(("top1_many", "top1_medium", "top1_few", "top1_rebalanced"), (0, 100)),
+}
 
 
 @dataclass
 class Run:
     """A finished run: its key, configuration, record and files.
 
-    ``record`` is the row of the results table; ``history`` a frame with a row an
-    epoch; ``arrays`` the per-class arrays and, where they were kept, ``test_logits``
-    ``(N, C)`` in half precision with ``test_target`` ``(N,)``.
+    ``record`` is the row of the results table, ``history`` a frame with one row per
+    epoch, ``metrics`` the arrays per class. ``arrays`` also holds, where they were kept,
+    ``test_logits`` ``(N, C)`` in half precision with ``test_target`` ``(N,)``. Files are
+    read when they are used; StoreError names one that is not what the result describes.
     """
 
     path: Path
@@ -58,11 +76,10 @@ class Run:
 
     def content(self, name: str) -> bytes:
         """The bytes of one of the run's files, checked against its hash."""
-        content = (self.path / name).read_bytes()
+        content = read_bytes(self.path / name)
         if hashlib.sha256(content).hexdigest() != self.files.get(name):
             raise StoreError(
-                f"{self.path / name}: differs from the file that {RESULT} describes; "
-                "delete the run's directory to train it again"
+                f"{self.path / name}: differs from the file that {RESULT} describes; {MOVE_AWAY}"
             )
         return content
 
@@ -71,15 +88,16 @@ class Run:
         return pd.read_csv(io.BytesIO(self.content(HISTORY)))
 
     @cached_property
+    def metrics(self) -> dict[str, np.ndarray]:
+        return _unpacked(self.content(METRICS))
+
+    @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
-        arrays = _unpacked(self.content(METRICS))
-        if self.has_logits:
-            arrays |= _unpacked(self.content(LOGITS))
-        return arrays
+        return self.metrics | (_unpacked(self.content(LOGITS)) if self.has_logits else {})
 
     @property
     def has_logits(self) -> bool:
-        return LOGITS in self.files and (self.path / LOGITS).exists()
+        return LOGITS in self.files and _is_there(self.path / LOGITS)
 
 
 class Store:
@@ -91,7 +109,7 @@ class Store:
     def prepare(self) -> None:
         """Create the store and find out now, not after an hour, whether it can be written."""
         with reported(self.path):
-            (self.path / ".locks").mkdir(parents=True, exist_ok=True)
+            (self.path / LOCKS).mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.path):  # leaves nothing behind, even if killed
                 pass
 
@@ -99,7 +117,8 @@ class Store:
         return self.path / key
 
     def is_finished(self, key: str) -> bool:
-        return (self.directory(key) / RESULT).exists()
+        """Whether a result is there; :func:`read` says whether it counts."""
+        return _is_there(self.directory(key) / RESULT)
 
     def unfinished(self) -> list[str]:
         """Keys of runs that left a checkpoint and no result."""
@@ -111,11 +130,12 @@ class Store:
         """Hold the run, or raise BusyError at once.
 
         The operating system releases the lock when its holder dies, so nothing is
-        ever unlocked by hand. File systems without locks need one host a store.
+        ever unlocked by hand. File systems without locks need one host per store.
+        What a killed process left behind is deleted.
         """
-        lock = filelock.FileLock(self.path / ".locks" / key)
+        lock = filelock.FileLock(self.path / LOCKS / key)
         with reported(self.path):
-            (self.path / ".locks").mkdir(parents=True, exist_ok=True)
+            (self.path / LOCKS).mkdir(parents=True, exist_ok=True)
             try:
                 lock.acquire(timeout=0)
             except filelock.Timeout:
@@ -126,7 +146,8 @@ class Store:
         try:
             with reported(self.path):
                 self.directory(key).mkdir(exist_ok=True)
-                for leftover in self.directory(key).glob("*.tmp"):
+                temporary = self.directory(key).glob("*.tmp")
+                for leftover in [*temporary, *_superseded(self.directory(key))]:
                     leftover.unlink()
             yield
         finally:
@@ -167,12 +188,20 @@ class Store:
             write_atomically(current, digest + b"\n" + content)
 
     def checkpoints(self, key: str) -> Iterator[bytes]:
-        """The checkpoints whose content is what was written, newest first."""
+        """The checkpoints whose content is what was written, newest first.
+
+        Raises CheckpointError for one that cannot be read: to train without it would
+        overwrite it, and what it holds may be whole.
+        """
         for name in CHECKPOINTS:
             path = self.directory(key) / name
-            if not path.exists():
+            if not _is_there(path):
                 continue
-            digest, _, content = path.read_bytes().partition(b"\n")
+            try:
+                whole = read_bytes(path, "move it away to start the run afresh")
+            except StoreError as error:
+                raise CheckpointError(str(error)) from None
+            digest, _, content = whole.partition(b"\n")
             if hashlib.sha256(content).hexdigest().encode() == digest:
                 yield content
             else:
@@ -180,33 +209,63 @@ class Store:
 
 
 def read(directory: str | os.PathLike) -> Run:
-    """The finished run in ``directory``; StoreError says what is wrong with it."""
-    directory = Path(directory)
-    path = directory / RESULT
-    try:
-        result = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
-        if result["format"] != FORMAT:
-            raise StoreError(f"{path}: format {result['format']!r}, expected {FORMAT}")
-        sealed = result.pop("sha256")
-        key, config, record, files = (result[k] for k in ("key", "config", "record", "files"))
-        intact = sealed == _seal(result)
-    except FileNotFoundError:
-        raise StoreError(f"{directory}: holds no finished run") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise StoreError(f"{path}: damaged; delete the directory to train it again") from None
-    if not intact:
-        raise StoreError(f"{path}: its content does not match its hash; delete the directory")
-    if directory.name != key:
-        raise StoreError(f"{directory}: holds run {key}, copied or renamed; move it back")
-    run = Run(directory, key, config, record, files)
-    for name in (METRICS, HISTORY):  # the small ones; logits are checked when they are read
-        try:
-            run.content(name)
-        except FileNotFoundError:
-            raise StoreError(
-                f"{directory / name}: missing; delete the directory to train again"
-            ) from None
+    """The finished run in ``directory``; StoreError says what is wrong with it.
+
+    Checkpoints beside its result, left by a process that was killed before it deleted
+    them, are deleted, unless another process holds the run or the store is read-only.
+    """
+    run = _read(Path(directory))
+    if _superseded(run.path):
+        with contextlib.suppress(BusyError, StoreError), Store(run.path.parent).lock(run.key):
+            pass  # taking the lock tidies up
     return run
+
+
+def _read(directory: Path) -> Run:
+    path = directory / RESULT
+    if not _is_there(path):
+        raise StoreError(f"{directory}: holds no finished run")
+    try:
+        # Our own encoding only: json would also take UTF-16 for text.
+        result = json.loads(read_bytes(path).decode(), parse_constant=_refuse_constant)
+        if result["format"] != FORMAT:
+            raise StoreError(f"{path}: format {result['format']!r:.40}, expected {FORMAT}")
+        sealed = result.pop("sha256")
+        run = Run(directory, *(result[k] for k in ("key", "config", "record", "files")))
+        intact = sealed == _seal(result)
+        described = all(isinstance(part, dict) for part in (run.config, run.record, run.files))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        intact = described = None
+    if not described:
+        raise StoreError(f"{path}: damaged; {MOVE_AWAY}")
+    if not intact:
+        raise StoreError(f"{path}: its content does not match its hash; {MOVE_AWAY}")
+    if directory.name != run.key:
+        raise StoreError(f"{directory}: holds run {run.key!s:.40}, copied or renamed; move it back")
+    for name, value in run.record.items():
+        if not _can_be(name, value):
+            raise StoreError(f"{path}: {name} is {value!r:.40}, which it cannot be; {MOVE_AWAY}")
+    for name in (METRICS, HISTORY):
+        run.content(name)
+    return run
+
+
+def _can_be(name: str, value: object) -> bool:
+    """Whether a record may hold ``value`` under ``name``."""
+    if value is None or name not in NUMBERS:
+        return isinstance(value, str | int | float | None)
+    low, high = NUMBERS[name]
+    return isinstance(value, int | float) and low <= value <= high
+
+
+def _superseded(directory: Path) -> list[Path]:
+    """Checkpoints beside a result that counts: nobody needs them any more."""
+    left = [path for path in (directory / name for name in CHECKPOINTS) if _is_there(path)]
+    if left and _is_there(directory / RESULT):
+        with contextlib.suppress(StoreError):
+            _read(directory)
+            return left
+    return []
 
 
 def open(store: str | os.PathLike | Store, key: str) -> Run:
@@ -216,7 +275,7 @@ def open(store: str | os.PathLike | Store, key: str) -> Run:
 
 
 def load(store: str | os.PathLike | Store) -> pd.DataFrame:
-    """A row a finished run. ``attrs["set_aside"]`` names the runs that do not count."""
+    """One row per finished run. ``attrs["set_aside"]`` names the runs that do not count."""
     runs, set_aside = scan(store)
     rows = [{"key": run.key, **run.record} for run in runs]
     frame = pd.DataFrame([{k: math.nan if v is None else v for k, v in r.items()} for r in rows])
@@ -228,14 +287,38 @@ def scan(store: str | os.PathLike | Store) -> tuple[list[Run], list[str]]:
     """The finished runs of a store, and what was set aside, with the reason."""
     path = (store if isinstance(store, Store) else Store(store)).path
     runs, set_aside = [], []
-    if not path.is_dir():
-        return runs, set_aside
-    for directory in sorted(entry for entry in path.iterdir() if (entry / RESULT).exists()):
-        try:
-            runs.append(read(directory))
-        except (StoreError, OSError) as error:
-            set_aside.append(str(error))
+    for directory in _entries(path):
+        if _is_there(directory / RESULT):
+            try:
+                runs.append(read(directory))
+            except StoreError as error:
+                set_aside.append(str(error))
     return runs, set_aside
+
+
+def missing_store(path: str | os.PathLike) -> str:
+    """Why ``path`` is no store: neither prepared by us nor with a run in it. "" if it is one."""
+    path = Path(path)
+    if not path.is_dir():
+        return "it is not a folder" if _is_there(path) else "there is no such folder"
+    entries = _entries(path)
+    names = (RESULT, *CHECKPOINTS)
+    if path / LOCKS in entries or any(_is_there(e / name) for e in entries for name in names):
+        return ""
+    return "the folder holds no run" if entries else "the folder is empty"
+
+
+def read_bytes(path: Path, advice: str = MOVE_AWAY) -> bytes:
+    """The content of a file; StoreError names whatever else lies in its place."""
+    try:
+        if stat.S_ISREG(path.stat().st_mode):  # one would wait for a pipe for ever
+            return path.read_bytes()
+        found = "is a folder or a device, expected a file"
+    except FileNotFoundError:
+        found = "is a link to nothing" if path.is_symlink() else "missing"
+    except OSError as error:
+        found = f"cannot be read ({error.strerror or error})"
+    raise StoreError(f"{path}: {found}; {advice}")
 
 
 def result_bytes(key: str, config: Mapping, record: Mapping, files: Mapping) -> bytes:
@@ -272,10 +355,30 @@ def reported(path: Path) -> Iterator[None]:
     except StoreError:
         raise
     except OSError as error:
+        place = error.filename2 or error.filename
+        reason = (error.strerror or str(error)) + (f": {place}" if place else "")
         raise StoreError(
-            f"store {path}: cannot be written ({error.strerror or error}); "
+            f"store {path}: cannot be written ({reason}); "
             "what was there is unharmed; free space or choose another --store"
         ) from error
+
+
+def _entries(path: Path) -> list[Path]:
+    try:
+        return sorted(path.iterdir()) if path.is_dir() else []
+    except OSError as error:
+        raise StoreError(f"store {path}: cannot be read ({error.strerror or error})") from None
+
+
+def _is_there(path: Path) -> bool:
+    """Whether anything has this name, be it a link to nothing or out of reach."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _seal(result: Mapping) -> str:

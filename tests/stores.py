@@ -1,6 +1,9 @@
 """Stores with invented results, for tests that need no training."""
 
+import contextlib
 import json
+import os
+import socket
 
 import numpy as np
 import pandas as pd
@@ -34,12 +37,28 @@ def add_run(store, key, top1=60.0, **record):
         return store.finish(key, config, complete, history, numbers, targets)
 
 
+def a_socket(path):
+    with socket.socket(socket.AF_UNIX) as end, contextlib.chdir(path.parent):
+        end.bind(path.name)  # a socket's address has room for 100 letters
+
+
+#: What may lie where a file should: by name, a function that puts it there.
+IN_PLACE_OF_A_FILE = {
+    "a folder": os.mkdir,
+    "a pipe": os.mkfifo,
+    "a socket": a_socket,
+    "a link to nothing": lambda path: os.symlink("nowhere", path),
+    "a link to itself": lambda path: os.symlink(path.name, path),
+    "an unreadable file": lambda path: os.symlink("/proc/self/mem", path),
+}
+
+
 def files(directory):
     """Every file below ``directory`` with its bytes."""
     return {
         str(path.relative_to(directory)): path.read_bytes()
         for path in sorted(directory.rglob("*"))
-        if path.is_file()
+        if path.is_file() and not path.is_symlink()
     }
 
 

@@ -10,7 +10,7 @@ import pytest
 from stores import add_run, edited, files
 
 from lt_core import cli, runs
-from lt_core.runs import CHECKPOINTS, RESULT
+from lt_core.runs import CHECKPOINTS, HISTORY, LOGITS, METRICS, RESULT
 
 TINY = "--dataset digits --method softmax --imbalance-factor 100 --epochs 2 --device cpu"
 COMMANDS = ("run", "reproduce", "status", "merge", "book", "doctor")
@@ -243,11 +243,53 @@ def test_status_counts_and_names(call, tmp_path):
     assert lines[-1].startswith(f"set aside: {damaged}")
 
 
-def test_status_of_an_empty_store(call, tmp_path):
-    assert call("status --store", tmp_path / "none")[:2] == (
+def test_status_of_a_new_store(call, tmp_path):
+    runs.Store(tmp_path / "new").prepare()
+    assert call("status --store", tmp_path / "new")[:2] == (
         0,
-        f"0 finished, 0 unfinished runs in {tmp_path / 'none'}\n",
+        f"0 finished, 0 unfinished runs in {tmp_path / 'new'}\n",
     )
+
+
+@pytest.mark.parametrize("place", ["absent", "a file", "empty", "other things", "absent/below"])
+def test_what_is_no_store_is_named_by_status_and_merge_and_fine_for_training(call, tmp_path, place):
+    (tmp_path / "a file").write_text("")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "other things" / "in folders").mkdir(parents=True)
+    (tmp_path / "other things" / "table.csv").write_text("")
+    before = files(tmp_path)
+    for command in (["status", "--store", tmp_path / place], ["merge", tmp_path / place]):
+        code, out, lines = call("", *command)
+        assert (code, out, len(lines)) == (6, "", 1)
+        assert str(tmp_path / place) in lines[0]
+        assert "expected a store" in lines[0]
+    assert files(tmp_path) == before
+    if place != "a file":
+        tiny = TINY.replace("--epochs 2", "--epochs 1")
+        assert call(f"run {tiny} --store", tmp_path / place)[0] == 0
+        assert call("status --store", tmp_path / place)[1].startswith("1 finished")
+
+
+@pytest.mark.parametrize("name", [RESULT, METRICS, HISTORY, LOGITS])
+def test_status_the_table_and_the_records_agree_on_what_counts(call, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    options = "--dataset digits --imbalance-factor 100 --methods softmax,focal --seeds 1 --epochs 1"
+    reproduce = f"reproduce table1 {options} --direct --processes 1 --device cpu"
+    assert call(reproduce)[0] == 0
+    damaged = add_run(tmp_path / "runs", "damaged").path / name
+    damaged.write_bytes(b"damaged")
+    add_run(tmp_path / "there", "b")
+    named = [] if name == LOGITS else [f"runs/damaged/{name}"]
+    _, status, _ = call("status")
+    code, table, _ = call(reproduce)
+    assert code == 0
+    _, merged, _ = call("merge there --records table.csv")
+    counted = 3 - len(named)
+    assert status.startswith(f"{counted} finished")
+    assert f"{counted + 1} records" in merged
+    for said in (status, table, merged):
+        reasons = [line.partition("set aside")[2] for line in said.splitlines() if "aside" in line]
+        assert [reason.split(": ")[1] for reason in reasons] == named
 
 
 def test_merge_joins_and_writes_records(call, tmp_path):

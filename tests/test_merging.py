@@ -1,11 +1,13 @@
 """Joining stores: everything is looked at before anything is written."""
 
+import os
+
 import pytest
-from stores import add_run, edited, files
+from stores import IN_PLACE_OF_A_FILE, add_run, edited, files
 
 from lt_core import merging, runs
 from lt_core.errors import StoreError
-from lt_core.runs import HISTORY, LOGITS, METRICS, Store
+from lt_core.runs import CHECKPOINTS, HISTORY, LOGITS, METRICS, RESULT, Store
 
 
 @pytest.fixture
@@ -74,7 +76,13 @@ def test_a_source_with_a_damaged_result_is_refused(stores):
 
 def test_a_source_without_runs_is_refused(stores, tmp_path):
     here, there, _ = stores
-    check_refused([there, tmp_path / "absent"], here, "absent: holds no finished run")
+    check_refused([there, tmp_path / "absent"], here, "absent: holds no finished run.*no such")
+    (tmp_path / "file").write_text("")
+    check_refused([there, tmp_path / "file"], here, "file: holds no finished run.*not a folder")
+    (tmp_path / "other" / "things").mkdir(parents=True)
+    check_refused([there, tmp_path / "other"], here, "other: holds no finished run.*holds no run")
+    Store(tmp_path / "new").prepare()
+    check_refused([tmp_path / "new"], here, "new: holds no finished run; expected a store of runs$")
 
 
 def test_a_field_that_only_one_version_records_is_no_contradiction(stores):
@@ -91,8 +99,60 @@ def test_a_run_that_was_started_here_and_finished_elsewhere_leaves_no_checkpoint
     assert files(here / "b") == files(there / "b")
 
 
-def test_a_damaged_run_here_is_replaced_by_a_whole_one(stores):
+def test_checkpoints_that_were_left_beside_a_result_are_not_merged(stores):
     here, there, _ = stores
-    edited(here / "a", lambda result: result["record"].update(top1=99.0))
+    for store, key in ((here, "a"), (there, "b")):
+        (store / key / CHECKPOINTS[0]).write_bytes(b"state")
+    merging.merge([there], here)
+    assert not list(here.glob(f"*/{CHECKPOINTS[0]}"))
+    assert not list(there.glob(f"*/{CHECKPOINTS[0]}"))
+
+
+@pytest.mark.parametrize("name", [RESULT, METRICS, HISTORY])
+def test_a_damaged_run_here_is_named_and_left_alone(stores, name):
+    here, there, _ = stores
+    (here / "a" / name).write_bytes(b"all that is left of it")
+    check_refused([there], here, f"here/a/{name}: .*move the run's folder away")
+    (here / "a").rename(here.parent / "moved away")
     assert merging.merge([there], here) == (2, 0)
     assert runs.open(here, "a").record["top1"] == 50.0
+
+
+@pytest.mark.parametrize("put", IN_PLACE_OF_A_FILE.values(), ids=IN_PLACE_OF_A_FILE)
+def test_what_lies_in_place_of_a_result_here_is_named_and_left_alone(stores, put):
+    here, there, _ = stores
+    (here / "b").mkdir()
+    put(here / "b" / RESULT)
+    check_refused([there], here, f"here/b/{RESULT}: ")
+    assert os.path.lexists(here / "b" / RESULT)
+
+
+def test_a_run_damaged_here_while_others_are_merged_is_left_alone(stores, monkeypatch):
+    here, there, _ = stores
+    prepare = Store.prepare
+
+    def and_meanwhile(store):
+        prepare(store)
+        (here / "b").mkdir()
+        (here / "b" / RESULT).write_bytes(b"another process was here")
+
+    monkeypatch.setattr(Store, "prepare", and_meanwhile)
+    with pytest.raises(StoreError, match=f"here/b/{RESULT}: damaged"):
+        merging.merge([there], here)
+    assert files(here / "b") == {RESULT: b"another process was here"}
+
+
+def test_damaged_logits_here_do_not_keep_a_run_from_being_known(stores):
+    here, there, _ = stores
+    (here / "a" / LOGITS).write_bytes(b"damaged")
+    assert merging.merge([there], here) == (1, 1)
+    assert (here / "a" / LOGITS).read_bytes() == b"damaged"
+
+
+def test_logits_of_an_unfinished_start_here_are_not_taken_for_those_of_the_run(stores):
+    here, there, _ = stores
+    (there / "b" / LOGITS).unlink()
+    (here / "b").mkdir()
+    (here / "b" / LOGITS).write_bytes(b"of this machine")
+    merging.merge([there], here)
+    assert "test_logits" not in runs.open(here, "b").arrays

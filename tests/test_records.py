@@ -1,11 +1,14 @@
 """Records: written from a store, read back unchanged, refused where they cannot be right."""
 
+import json
+
 import pandas as pd
 import pytest
-from stores import CLASSES, add_run, edited, files
+from stores import CLASSES, IN_PLACE_OF_A_FILE, add_run, edited, files
 
 from lt_core import records, runs
 from lt_core.errors import StoreError
+from lt_core.runs import HISTORY, LOGITS, METRICS, RESULT
 
 
 @pytest.fixture
@@ -66,10 +69,60 @@ def test_a_contradiction_is_named_and_nothing_is_written(path, tmp_path):
     assert files(path.parent) == before
 
 
-def test_a_store_with_damaged_runs_is_refused(store, tmp_path):
-    edited(store / "1234567890123456", lambda result: result["record"].update(top1=99.0))
-    with pytest.raises(StoreError, match="1 runs do not count"):
-        records.write(store, tmp_path / "table.csv")
+@pytest.mark.parametrize("name", [RESULT, METRICS, HISTORY])
+def test_what_counts_is_written_and_what_does_not_is_named(store, tmp_path, name):
+    (store / "1234567890123456" / name).write_bytes(b"damaged")
+    assert records.write(store, tmp_path / "table.csv") == 1
+    assert records.read(tmp_path / "table.csv")["key"].tolist() == ["12345678901234e5"]
+    results = records.of_store(store)
+    assert results.runs["key"].tolist() == ["12345678901234e5"]
+    assert results.runs.attrs["set_aside"] == runs.load(store).attrs["set_aside"]
+    (reason,) = results.runs.attrs["set_aside"]
+    assert f"1234567890123456/{name}: " in reason
+
+
+@pytest.mark.parametrize("put", IN_PLACE_OF_A_FILE.values(), ids=IN_PLACE_OF_A_FILE)
+def test_logits_are_not_needed(store, path, put):
+    before = files(path.parent)
+    for key in ("1234567890123456", "12345678901234e5"):
+        (store / key / LOGITS).unlink()
+        put(store / key / LOGITS)
+    assert records.write(store, path) == 2
+    assert files(path.parent) == before
+    assert records.of_store(store).runs.attrs["set_aside"] == []
+
+
+def test_a_run_damaged_while_it_is_read_is_set_aside(store, monkeypatch):
+    scan = runs.scan
+
+    def damaged_after(store):
+        found = scan(store)
+        (store / "1234567890123456" / HISTORY).write_bytes(b"damaged")
+        return found
+
+    monkeypatch.setattr(runs, "scan", damaged_after)
+    results = records.of_store(store)
+    for frame in results:
+        assert set(frame["key"]) == {"12345678901234e5"}
+    assert len(results.runs.attrs["set_aside"]) == 1
+
+
+def test_a_store_of_damaged_runs_only_is_refused(tmp_path):
+    run = add_run(tmp_path / "runs", "a")
+    edited(run.path, lambda result: result["record"].update(top1=99.0))
+    with pytest.raises(StoreError, match=r"holds no finished run.*does not match its hash"):
+        records.write(tmp_path / "runs", tmp_path / "table.csv")
+    assert not (tmp_path / "table.csv").exists()
+
+
+def test_a_record_that_no_table_could_read_is_not_written(tmp_path):
+    run = add_run(tmp_path / "runs", "a")
+    result = json.loads((run.path / RESULT).read_bytes())
+    del result["record"]["precision"]
+    parts = result["config"], result["record"], result["files"]
+    (run.path / RESULT).write_bytes(runs.result_bytes("a", *parts))
+    with pytest.raises(StoreError, match="column 'precision' is missing"):
+        records.write(tmp_path / "runs", tmp_path / "table.csv")
     assert not (tmp_path / "table.csv").exists()
 
 
@@ -116,6 +169,36 @@ def test_a_missing_column_is_named(path, column):
     pd.read_csv(path, dtype=str).drop(columns=column).to_csv(path, index=False)
     with pytest.raises(StoreError, match=f"column '{column}' is missing"):
         records.read(path)
+
+
+@pytest.mark.parametrize("name", ["classes", "history"])
+def test_nothing_is_written_beside_files_that_are_no_records(path, store, name):
+    records.beside(path, name).write_text("a,b\n1,2\n")
+    add_run(store, "f" * 16)
+    before = files(path.parent)
+    with pytest.raises(StoreError, match=f"table_{name}.csv: column 'key' is missing"):
+        records.write(store, path)
+    assert files(path.parent) == before
+
+
+@pytest.mark.parametrize("name", ["classes", "history"])
+def test_a_run_without_its_other_rows_is_named(path, name):
+    rows = pd.read_csv(records.beside(path, name), dtype=str)
+    rows[rows["key"] != "12345678901234e5"].to_csv(records.beside(path, name), index=False)
+    with pytest.raises(StoreError, match=f"run 12345678901234e5 has no rows in its file of {name}"):
+        records.committed(path.parent)
+
+
+@pytest.mark.parametrize("put", IN_PLACE_OF_A_FILE.values(), ids=IN_PLACE_OF_A_FILE)
+def test_what_lies_in_place_of_records_is_named(path, put):
+    for place in (path, records.beside(path, "history")):
+        content = place.read_bytes()
+        place.unlink()
+        put(place)
+        with pytest.raises(StoreError, match=rf"{place.name}: "):
+            records.committed(path.parent)
+        place.rmdir() if place.is_dir() else place.unlink()
+        place.write_bytes(content)
 
 
 @pytest.mark.parametrize("content", [b"", b"a,b\n1,2,3\n4\n", b"\xff\xfe\x00", b"<html>"])

@@ -10,13 +10,14 @@ import shutil
 import time
 from pathlib import Path
 
+import filelock
 import numpy as np
 import pandas as pd
 import pytest
-from stores import CLASSES, add_run, edited, files
+from stores import CLASSES, IN_PLACE_OF_A_FILE, add_run, edited, files
 
 from lt_core import runs
-from lt_core.errors import BusyError, StoreError
+from lt_core.errors import BusyError, CheckpointError, StoreError
 from lt_core.runs import CHECKPOINTS, HISTORY, LOGITS, METRICS, RESULT, Store
 
 KEY = "0123456789abcdef"
@@ -136,13 +137,135 @@ def test_a_flipped_bit_never_gives_another_number(pair):
         check_never_another_number(pair, bytes(damaged))
 
 
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"[]", b"null", b"7", b'"result"', b"{}", b'{"format": 1}', b"\xff\xfe", b"NaN"],
-)
+NO_RESULTS = {
+    **{text: text.encode() for text in ("", "[]", "null", "7", '"result"', "{}", "NaN")},
+    "a format alone": b'{"format": 1}',
+    "parts of the wrong types": b'{"format": 1, "sha256": 3, "key": [], "config": 1, '
+    b'"record": "x", "files": null}',
+    "no text": b"\xff\xfe",
+    "brackets": b"[" * 200_000,
+    "closed brackets": b"[" * 200_000 + b"]" * 200_000,
+    "braces": b'{"format":' * 100_000,
+    "nested just so": b'{"format": 1, "sha256": "", "key": "", "config": {}, "files": {}, '
+    b'"record": ' + b"[" * 900 + b"]" * 900 + b"}",
+    "a huge integer": b'{"format": ' + b"9" * 100_000 + b"}",
+}
+
+
+@pytest.mark.parametrize("content", NO_RESULTS.values(), ids=NO_RESULTS)
 def test_what_is_no_result_is_named(pair, content):
     check_never_another_number(pair, content)
-    assert len(set_aside(pair.path.parent)) == 1
+    (reason,) = set_aside(pair.path.parent)
+    assert reason.startswith(str(pair.path / RESULT))
+    assert "\n" not in reason
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_a_result_in_another_encoding_is_named(pair, encoding):
+    text = (pair.path / RESULT).read_text()
+    (pair.path / RESULT).write_text(text, encoding=encoding)
+    (reason,) = set_aside(pair.path.parent)
+    assert reason.startswith(f"{pair.path / RESULT}: damaged")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"top1": value} for value in ("high", [61.25], {}, 101.0, -1, 10**400)),
+        *({name: "x"} for name in runs.NUMBERS),
+        {"device": ["cpu"]},
+    ],
+    ids=str,
+)
+def test_a_record_that_cannot_be_right_is_named_however_it_is_sealed(pair, change):
+    result = json.loads((pair.path / RESULT).read_bytes())
+    parts = result["config"], result["record"] | change, result["files"]
+    (pair.path / RESULT).write_bytes(runs.result_bytes(KEY, *parts))
+    frame = runs.load(pair.path.parent)
+    assert frame["key"].tolist() == ["untouched"]
+    (reason,) = frame.attrs["set_aside"]
+    assert f"{RESULT}: {next(iter(change))} is " in reason
+    assert len(reason) < 300
+
+
+@pytest.mark.parametrize("parts", [([], {}, {}), ({}, [], {}), ({}, {}, [])])
+def test_a_result_of_wrong_types_is_named_however_it_is_sealed(pair, parts):
+    names = "config", "record", "files"
+    result = {"format": 1, "key": KEY, **dict(zip(names, parts, strict=True))}
+    result["sha256"] = runs._seal(result)
+    (pair.path / RESULT).write_text(json.dumps(result))
+    (reason,) = set_aside(pair.path.parent)
+    assert reason.startswith(f"{pair.path / RESULT}: damaged")
+
+
+@pytest.mark.parametrize("put", IN_PLACE_OF_A_FILE.values(), ids=IN_PLACE_OF_A_FILE)
+@pytest.mark.parametrize("name", [RESULT, METRICS, HISTORY])
+def test_what_lies_in_place_of_a_file_is_named_and_the_others_load(pair, name, put):
+    (pair.path / name).unlink()
+    put(pair.path / name)
+    frame = runs.load(pair.path.parent)
+    assert frame["key"].tolist() == ["untouched"]
+    (reason,) = frame.attrs["set_aside"]
+    assert reason.startswith(f"{pair.path / name}: ")
+    assert Store(pair.path.parent).is_finished(KEY)  # and is not trained over it
+    with pytest.raises(StoreError, match=name):
+        runs.open(pair.path.parent, KEY)
+
+
+@pytest.mark.parametrize("put", IN_PLACE_OF_A_FILE.values(), ids=IN_PLACE_OF_A_FILE)
+def test_logits_are_looked_at_when_they_are_used(pair, put):
+    (pair.path / LOGITS).unlink()
+    put(pair.path / LOGITS)
+    frame = runs.load(pair.path.parent)
+    assert sorted(frame["key"]) == [KEY, "untouched"]
+    assert frame.attrs["set_aside"] == []
+    run = runs.open(pair.path.parent, KEY)
+    assert run.metrics["class_counts"].tolist() == [100, 10, 1]
+    with pytest.raises(StoreError, match=f"{LOGITS}: "):
+        _ = run.arrays
+
+
+@pytest.mark.parametrize("put", IN_PLACE_OF_A_FILE.values(), ids=IN_PLACE_OF_A_FILE)
+def test_a_checkpoint_that_cannot_be_read_is_refused_and_kept(tmp_path, put):
+    store = Store(tmp_path)
+    for name in CHECKPOINTS:
+        (tmp_path / name).mkdir()
+        put(tmp_path / name / name)
+        with pytest.raises(CheckpointError, match=f"{name}: .*; move it away"):
+            list(store.checkpoints(name))
+        assert os.path.lexists(tmp_path / name / name)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in IN_PLACE_OF_A_FILE if kind != "a pipe"])
+def test_a_lock_that_cannot_be_taken_is_named(tmp_path, kind):
+    (tmp_path / ".locks").mkdir()
+    IN_PLACE_OF_A_FILE[kind](tmp_path / ".locks" / KEY)
+    with pytest.raises(StoreError, match=rf"cannot be written .*{KEY}"), Store(tmp_path).lock(KEY):
+        pass
+
+
+def test_a_store_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(StoreError, match=rf"{tmp_path}: cannot be read \(Permission denied\)"):
+        runs.load(tmp_path)
+
+
+def test_a_run_that_cannot_be_entered_is_named(pair, monkeypatch):
+    stat = Path.stat
+
+    def refuse(path, **options):
+        if path.parent.name == KEY:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    monkeypatch.setattr(Path, "lstat", lambda path: refuse(path, follow_symlinks=False))
+    frame = runs.load(pair.path.parent)
+    assert frame["key"].tolist() == ["untouched"]
+    assert frame.attrs["set_aside"][0].startswith(f"{pair.path / RESULT}: cannot be read (Perm")
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "1e999", "62.0", "true", "null", '"61.25"'])
@@ -315,3 +438,74 @@ def test_finishing_a_run_deletes_its_checkpoints(tmp_path):
     run = add_run(tmp_path, KEY)
     assert not any((run.path / name).exists() for name in CHECKPOINTS)
     assert store.unfinished() == []
+
+
+@pytest.fixture
+def left_behind(pair):
+    """The run of a process that was killed before it deleted the checkpoints."""
+    for name in CHECKPOINTS:
+        (pair.path / name).write_bytes(b"state")
+    return pair.path
+
+
+def checkpoints_in(directory):
+    return [name for name in CHECKPOINTS if (directory / name).exists()]
+
+
+@pytest.mark.parametrize(
+    "look",
+    [runs.load, runs.scan, lambda store: runs.open(store, KEY)],
+    ids=["load", "scan", "open"],
+)
+def test_checkpoints_that_a_killed_process_left_go_at_the_next_look(left_behind, look):
+    look(left_behind.parent)
+    assert checkpoints_in(left_behind) == []
+
+
+def test_they_go_when_the_run_is_next_held(left_behind):
+    with Store(left_behind.parent).lock(KEY):
+        assert checkpoints_in(left_behind) == []
+
+
+def test_they_stay_while_another_process_holds_the_run(left_behind, monkeypatch):
+    def busy(*arguments, **options):
+        raise filelock.Timeout("held")
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", busy)
+    assert len(runs.load(left_behind.parent)) == 2
+    assert checkpoints_in(left_behind) == list(CHECKPOINTS)
+
+
+def test_they_stay_where_nothing_can_be_written(left_behind, monkeypatch):
+    def refuse(*arguments, **options):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert len(runs.load(left_behind.parent)) == 2
+    assert checkpoints_in(left_behind) == list(CHECKPOINTS)
+
+
+@pytest.mark.parametrize("name", [RESULT, METRICS, HISTORY])
+def test_they_stay_beside_a_result_that_does_not_count(left_behind, name):
+    (left_behind / name).write_bytes(b"damaged")
+    assert len(runs.load(left_behind.parent)) == 1
+    with Store(left_behind.parent).lock(KEY):
+        assert checkpoints_in(left_behind) == list(CHECKPOINTS)
+
+
+# -- what is no store ------------------------------------------------------------------
+
+
+def test_what_is_no_store_is_told_from_a_new_one(tmp_path):
+    assert runs.missing_store(tmp_path / "absent") == "there is no such folder"
+    assert runs.missing_store(tmp_path) == "the folder is empty"
+    (tmp_path / "file").write_text("")
+    assert runs.missing_store(tmp_path / "file") == "it is not a folder"
+    (tmp_path / "folder").mkdir()
+    assert runs.missing_store(tmp_path) == "the folder holds no run"
+    Store(tmp_path / "absent").prepare()
+    assert runs.missing_store(tmp_path / "absent") == ""
+    for name in (RESULT, *CHECKPOINTS):
+        (tmp_path / name / KEY).mkdir(parents=True)
+        (tmp_path / name / KEY / name).write_text("")
+        assert runs.missing_store(tmp_path / name) == ""

@@ -60,15 +60,15 @@ class Checkpoint:
         for content in self.store.checkpoints(self.key):
             try:
                 saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-                identity, surroundings = saved["identity"], saved["surroundings"]
-                state, history, seconds = saved["state"], saved["history"], saved["seconds"]
+                identity, surroundings = dict(saved["identity"]), dict(saved["surroundings"])
+                state, history, seconds = saved["state"], list(saved["history"]), saved["seconds"]
             except Exception as error:  # a file that is not ours can raise anything here
                 raise self._refused(f"no checkpoint of lt-core ({type(error).__name__})") from error
             self._compare(identity, surroundings)
             engine.begin_epoch(len(history))
             try:
                 engine.load_state_dict(state)
-            except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
                 reason = " ".join(str(error).split())
                 raise self._refused(f"its state does not fit the run ({reason})") from error
             return history, seconds

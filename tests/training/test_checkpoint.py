@@ -8,6 +8,7 @@ import re
 
 import pytest
 import torch
+from stores import IN_PLACE_OF_A_FILE
 from tiny import numbers, tiny, trained
 
 import lt_core
@@ -142,11 +143,31 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path, write):
         assert canary.exists()
 
 
-@pytest.mark.parametrize("saved", [torch.zeros(3), [1, 2], {}, {"identity": {}}, "text"])
+PARTS = {"identity": {}, "surroundings": {}, "state": {}, "history": [], "seconds": 0.0}
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [
+        *(torch.zeros(3), [1, 2], {}, {"identity": {}}, "text"),
+        *(PARTS | {name: 7} for name in ("identity", "surroundings", "history")),
+    ],
+)
 def test_a_file_of_something_else_is_refused(tmp_path, saved):
     put(tmp_path, packed(saved))
     with pytest.raises(CheckpointError, match="no checkpoint of lt-core"):
         trained(CONFIG, tmp_path)
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+@pytest.mark.parametrize("kind", IN_PLACE_OF_A_FILE)
+def test_what_lies_in_place_of_a_checkpoint_is_named_before_training(tmp_path, name, kind):
+    directory = Store(tmp_path).directory(CONFIG.key)
+    directory.mkdir()
+    IN_PLACE_OF_A_FILE[kind](directory / name)
+    with pytest.raises(CheckpointError, match=f"{name}: .*; move it away"):
+        trained(CONFIG, tmp_path)
+    assert [path.name for path in directory.iterdir()] == [name]
 
 
 # -- K3: another run's ------------------------------------------------------------------------
@@ -203,6 +224,9 @@ def test_a_state_that_does_not_fit_is_refused(tmp_path, whole):
     saved = unpacked(whole[0])
     saved["state"]["loss"].clear()
     check_refused(tmp_path / "b", packed(saved), "its state does not fit the run")
+    for place, state in enumerate((None, 7, [], {}, {"weights": 7}, {**saved["state"], "loss": 7})):
+        content = packed({**saved, "state": state})
+        check_refused(tmp_path / str(place), content, "its state does not fit the run")
 
 
 def test_a_checkpoint_holds_tensors_and_plain_values_only(whole):
