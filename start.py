@@ -59,8 +59,8 @@ def show_where():
     print("\nThe book is built. Open it with")
     print(f"  {(ROOT / '_build' / 'html' / 'index.html').as_uri()}")
     print(
-        "The other pages show their code without its output until you execute them, about five"
-        " minutes:\n  .venv/bin/lt-core book --quick"
+        "The other pages show their code without its output until you execute them:"
+        "\n  .venv/bin/lt-core book --quick"
     )
     return 0
 

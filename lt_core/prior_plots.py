@@ -31,7 +31,9 @@ def accumulated(ax: Axes, theta: np.ndarray) -> None:
     epochs, num_classes = theta.shape
     for k, color in enumerate(rank_colors(num_classes)):
         ax.plot(np.arange(1, epochs + 1), theta[:, k], color=color)
-    ax.set(yscale="log", xlim=(1, epochs), xlabel="epoch", ylabel="theta, sum of |gradient|")
+    ax.set(
+        yscale="log", xlim=(1, max(epochs, 2)), xlabel="epoch", ylabel="theta, sum of |gradient|"
+    )
     ax.yaxis.set_major_formatter("{x:g}")
 
 
@@ -46,7 +48,7 @@ def exponents(ax: Axes, slopes: Mapping[str, np.ndarray], levels: Mapping[str, f
     for label, level in levels.items():
         ax.axhline(level, color=BASELINE_COLOR, linewidth=0.8)
         ends[label] = level
-    ax.set(xlim=(1, epochs[-1]), ylim=(0, 1.08), xlabel="epoch", ylabel="slope (exponent)")
+    ax.set(xlim=(1, max(len(epochs), 2)), ylim=(0, 1.08), xlabel="epoch", ylabel="slope (exponent)")
     end_labels(ax, epochs[-1], ends)
 
 

@@ -4,8 +4,8 @@ Three things that jupyter-book 1.x leaves to the network are settled here: MathJ
 is copied into the book, Thebe (a service that runs cells remotely) is dropped, and
 so is the style sheet that every animation of matplotlib links to.
 
-It also hands the repository's address, which stands in _config.yml and nowhere
-else, to the pages as ``{{ repository }}``.
+It also hands the repository's address from _config.yml to the pages, as the link
+``{{ repository }}``.
 """
 
 import importlib.metadata
@@ -33,7 +33,7 @@ def copy_mathjax(app):
 def add_substitutions(app, config):
     config.myst_substitutions = {
         **config.myst_substitutions,
-        "repository": config.html_theme_options.get("repository_url", ""),
+        "repository": f"<{config.html_theme_options.get('repository_url', '')}>",
     }
 
 

@@ -19,8 +19,9 @@ class LogitAdjustment(LongTailLoss):
               \pi = n / \textstyle\sum_c n_c
 
     Gradient: :math:`\tilde p_j - [j = y]`, :math:`\tilde p = \mathrm{softmax}(z + \tau\log\pi)`:
-    a rare class is pushed down less as a negative and pulled up more as a target. Predict with
-    the plain ``z``. At ``tau = 1`` this is Balanced Softmax.
+    at equal logits a rare class is pushed down less as a negative and pulled up more as a
+    target, until the network has taken up the shift. Predict with the plain ``z``. At
+    ``tau = 1`` this is Balanced Softmax.
 
     Parameters: ``tau``, unitless, finite, 0 for cross-entropy; ``variant``: ``"paper"`` as
     above, or ``"released"``, the authors' :math:`z + \log(\pi^\tau + 10^{-12})`, which
