@@ -73,11 +73,12 @@ class LongTailLoss(nn.Module, abc.ABC):
 
         return super()._apply(moved, recurse)
 
-    def set_epoch(self, epoch: int, epochs: int) -> None:
+    def set_epoch(self, epoch: float, epochs: int) -> None:
         """Tell the loss that epoch ``epoch`` (from 0) of ``epochs`` begins.
 
-        Called once an epoch, outside any captured graph. State that follows the
-        epoch must live in buffers that are changed in place.
+        Called once per epoch, outside any captured graph. State that follows the
+        epoch must live in buffers that are changed in place. A run that is shorter
+        than its recipe counts in the recipe's epochs, which then may be fractions.
         """
 
     @abc.abstractmethod

@@ -66,7 +66,7 @@ class LDAM(LongTailLoss):
         self.set_epoch(0, 1)
 
     @torch.no_grad()
-    def set_epoch(self, epoch: int, epochs: int) -> None:
+    def set_epoch(self, epoch: float, epochs: int) -> None:
         if epoch / epochs >= self.deferred_from:
             self.class_weight.copy_(self.deferred_weight)
         else:

@@ -51,7 +51,7 @@ class RunConfig:
     ``1.0`` and ``"1"`` are one configuration with one key.
 
     Raises :class:`~lt_core.errors.ConfigError` for an unknown name, with the nearest
-    one, and for a value out of range.
+    one, for a value out of range, and for fewer epochs than the recipe's schedule has stages.
     """
 
     dataset: str
@@ -116,6 +116,8 @@ class RunConfig:
             counts = data.class_counts(info.num_classes, info.head_count - holdout, factor)
             in_range("batch_size", recipe.batch_size, 1, sum(counts))
         epochs = recipe.epochs if self.epochs is None else self.epochs
+        epochs = in_range("epochs", epochs, 1, 100_000)
+        recipe.scaled_milestones(epochs)  # refuses a length that cannot hold every stage
         return {
             "imbalance_factor": factor,
             "params": self._params(info.num_classes),
@@ -123,7 +125,7 @@ class RunConfig:
             "classifier": classifier,
             "recipe": name,
             "overrides": overrides,
-            "epochs": in_range("epochs", epochs, 1, 100_000),
+            "epochs": epochs,
             "seed": in_range("seed", self.seed, 0, 2**31 - 1),
             "subset_seed": in_range("subset_seed", self.subset_seed, 0, 2**31 - 1),
             "holdout": holdout,

@@ -126,7 +126,7 @@ class Engine:
             self.model.train()
             self.loss.train()
             self._prepare_steps()
-            self.loss.set_epoch(epoch, self.config.epochs)
+            self.loss.set_epoch(*self.recipe.place(epoch, self.config.epochs))
             for group in self.optimizer.param_groups:
                 if isinstance(group["lr"], Tensor):
                     group["lr"].fill_(self.rates[epoch])

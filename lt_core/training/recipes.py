@@ -1,14 +1,17 @@
 """Training recipes, each value in one place with where it comes from.
 
 A recipe is everything that training needs besides the data, the network and the
-loss. It is named after its source. Shorter runs scale its warm-up and milestones.
+loss. It is named after its source. Runs of another length scale its warm-up and
+milestones; a length that cannot hold every stage of the schedule is refused.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 
 from lt_core.errors import ConfigError, unknown
 from lt_core.training.epoch_plan import Augmentation
@@ -19,9 +22,9 @@ class Recipe:
     """Stochastic gradient descent, its schedule, and the augmentation.
 
     ``schedule="step"`` multiplies the learning rate by ``factors[i]`` after epoch
-    ``milestones[i]``; ``"cosine"`` lets it fall to zero in the last epoch. Either
-    begins with ``warmup_epochs`` epochs of linear warm-up. Epochs count from 1 here,
-    as in the papers.
+    ``milestones[i]``; ``"cosine"`` lets it fall to zero in the last epoch (a single
+    epoch trains at the full rate). Either begins with ``warmup_epochs`` epochs of linear
+    warm-up, the last of them at the full rate. Epochs count from 1 here, as in the papers.
     """
 
     name: str
@@ -43,10 +46,51 @@ class Recipe:
     cutout: int = 0
     mixup_alpha: float = 0.0
 
+    def scaled_milestones(self, epochs: int) -> list[int]:
+        """The milestones of a run of ``epochs`` epochs; none for a cosine.
+
+        Rounded to whole epochs, and moved to an earlier epoch (the first ones to a later
+        epoch) where rounding would leave a stage between two milestones, before the first
+        or after the last, without an epoch.
+
+        Raises :class:`~lt_core.errors.ConfigError` where there are fewer epochs than stages.
+        """
+        if self.schedule == "cosine":
+            return []
+        stages = len(self.milestones) + 1
+        if epochs < stages:
+            raise ConfigError(
+                f"epochs: expected {stages} or more, one for each stage of the schedule of "
+                f"recipe {self.name}, got {epochs}"
+            )
+        scale, scaled = epochs / self.epochs, [epochs]
+        for earlier, milestone in reversed(list(enumerate(self.milestones))):
+            latest = scaled[0] - 1
+            scaled.insert(0, max(earlier + 1, min(round(milestone * scale), latest)))
+        return scaled[:-1]
+
+    def place(self, epoch: int, epochs: int) -> tuple[float, int]:
+        """Where epoch ``epoch`` (from 0) of a run of ``epochs`` stands: in which epoch of how many.
+
+        In the recipe's own epochs, with fractions, where there are milestones, so that a
+        loss that waits for a milestone waits for it in a run of any length.
+        """
+        milestones = self.scaled_milestones(epochs)
+        if not milestones:
+            return epoch, epochs
+        mine, full = [0, *milestones, epochs], [0, *self.milestones, self.epochs]
+        stage = bisect_right(milestones, epoch)
+        width, full_width = (ends[stage + 1] - ends[stage] for ends in (mine, full))
+        return full[stage] + (epoch - mine[stage]) * full_width / width, self.epochs
+
     def learning_rates(self, epochs: int) -> list[float]:
-        """The learning rate of each of ``epochs`` epochs, the schedule scaled to fit."""
-        scale = epochs / self.epochs
-        warmup = round(self.warmup_epochs * scale)
+        """The learning rate of each of ``epochs`` epochs, the schedule scaled to fit.
+
+        Raises what :meth:`scaled_milestones` raises.
+        """
+        milestones = self.scaled_milestones(epochs)
+        warmup = round(self.warmup_epochs * (epochs / self.epochs))
+        warmup = min(warmup, self._longest_warmup(milestones, epochs))
         if self.schedule == "cosine":
             return [self._cosine(epoch, epochs, warmup) for epoch in range(1, epochs + 1)]
         rates = []
@@ -54,11 +98,17 @@ class Recipe:
             rate = self.learning_rate
             if epoch <= warmup:
                 rate *= epoch / warmup
-            for milestone, factor in zip(self.milestones, self.factors, strict=True):
-                if epoch > round(milestone * scale):
+            for milestone, factor in zip(milestones, self.factors, strict=True):
+                if epoch > milestone:
                     rate = self.learning_rate * factor
             rates.append(rate)
         return rates
+
+    def _longest_warmup(self, milestones: Sequence[int], epochs: int) -> int:
+        """The last epoch that may reach the full rate: what follows needs the epochs after it."""
+        if self.schedule == "cosine":
+            return epochs - 1
+        return milestones[0] if milestones else epochs
 
     def _cosine(self, epoch: int, epochs: int, warmup: int) -> float:
         if epoch <= warmup:
@@ -179,8 +229,19 @@ def _checked(recipe: Recipe) -> Recipe:
     for milestone, factor in zip(recipe.milestones, recipe.factors, strict=True):
         _check_range("milestones", milestone, 0, recipe.epochs)
         _check_range("factors", factor, 0, 1000)
-    if list(recipe.milestones) != sorted(recipe.milestones):
-        raise ConfigError(f"milestones: expected rising epochs, got {list(recipe.milestones)}")
+    ends = [0, *recipe.milestones, recipe.epochs]
+    rising = all(one < other for one, other in pairwise(ends))
+    if not rising and (recipe.schedule == "step" or ends != sorted(ends)):
+        raise ConfigError(
+            f"milestones: expected rising epochs from 1 to {recipe.epochs - 1}, so that every "
+            f"stage has an epoch, got {list(recipe.milestones)}"
+        )
+    longest = recipe._longest_warmup(recipe.milestones, recipe.epochs)
+    if recipe.warmup_epochs > longest:
+        raise ConfigError(
+            f"warmup_epochs: expected 0 to {longest}, so that an epoch at the full learning rate "
+            f"is followed by the rest of the schedule, got {recipe.warmup_epochs}"
+        )
     recipe.augmentation()  # checks its own fields
     return recipe
 

@@ -7,7 +7,6 @@ from tiny import engine, epochs, images, same_tensors, tensors, tiny
 
 from lt_core import data, losses, models
 from lt_core.errors import TrainingError
-from lt_core.training import recipes
 
 
 def test_resnet32_has_the_published_number_of_parameters():
@@ -15,50 +14,6 @@ def test_resnet32_has_the_published_number_of_parameters():
     assert sum(weight.numel() for weight in network.parameters()) == 464_154
     convolutions = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
     assert len(convolutions) == 31  # 32 with the classifier: the shortcuts (option A) have none
-
-
-# -- schedules: oracles' notes, sections 2.9 and 3 ------------------------------------
-
-
-def test_the_schedule_of_ldam_drw_is_the_published_one():
-    rates = recipes.get("ldam_drw").learning_rates(200)
-    assert len(rates) == 200
-    assert rates[:6] == pytest.approx([0.02, 0.04, 0.06, 0.08, 0.1, 0.1])
-    assert set(rates[5:160]) == {0.1}
-    assert rates[160] == pytest.approx(0.001)  # epoch 161
-    assert rates[179] == pytest.approx(0.001)
-    assert rates[180] == pytest.approx(0.00001)  # epoch 181
-    assert rates[199] == pytest.approx(0.00001)
-
-
-def test_the_schedule_of_gala_is_the_published_one():
-    rates = recipes.get("gala").learning_rates(200)
-    assert rates[:2] == pytest.approx([0.05, 0.1])
-    assert rates[2] == pytest.approx(0.099994, abs=5e-7)
-    assert rates[198] == pytest.approx(6e-6, abs=5e-7)
-    assert rates[199] == 0
-    assert rates[2:] == sorted(rates[2:], reverse=True)
-
-
-def test_the_schedule_of_gcl_is_the_published_one():
-    rates = recipes.get("gcl").learning_rates(200)
-    assert rates[:5] == pytest.approx([0.02, 0.04, 0.06, 0.08, 0.1])
-    assert [rates[159], rates[160], rates[180]] == pytest.approx([0.1, 0.01, 0.001])
-
-
-def test_a_shorter_run_scales_warm_up_and_milestones():
-    rates = recipes.get("ldam_drw").learning_rates(40)
-    assert rates[0] == pytest.approx(0.1)  # one epoch of warm-up ends at the full rate
-    assert [rates[31], rates[32], rates[36]] == pytest.approx([0.1, 0.001, 0.00001])
-
-
-@pytest.mark.parametrize("name", recipes.RECIPES)
-@pytest.mark.parametrize("count", [1, 2, 3, 7, 200])
-def test_every_schedule_has_a_rate_for_every_epoch(name, count):
-    rates = recipes.get(name).learning_rates(count)
-    assert len(rates) == count
-    assert all(0 <= rate <= 0.1 for rate in rates)
-    assert rates[0] > 0
 
 
 # -- a step -----------------------------------------------------------------------------
