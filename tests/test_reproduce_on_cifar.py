@@ -1,4 +1,4 @@
-"""The README's command on real images, as a user calls it: CIFAR-10, one epoch."""
+"""The README's command on real images, as a user calls it: CIFAR-10, three epochs."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 from lt_core import notebooks, records, runs
 
 DATA = os.environ.get("LT_DATA_ROOT")
-METHODS = ("softmax", "icb", "gala")
+METHODS = ("softmax", "icb")  # the README has gala too: minutes more of the same
 
 
 @pytest.mark.slow
@@ -17,7 +17,7 @@ METHODS = ("softmax", "icb", "gala")
 def test_the_readmes_command_fills_the_notebook_of_table_1(tmp_path):
     pytest.importorskip("papermill", reason="needs the notebooks extra")
     command = [sys.executable, "-m", "lt_core", "reproduce", "table1", "--dataset", "cifar10"]
-    command += ["--imbalance-factor", "100", "--methods", ",".join(METHODS), "--epochs", "1"]
+    command += ["--imbalance-factor", "100", "--methods", ",".join(METHODS), "--epochs", "3"]
     command += ["--seeds", "1", "--data-root", DATA, "--store", str(tmp_path / "runs")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -28,8 +28,8 @@ def test_the_readmes_command_fills_the_notebook_of_table_1(tmp_path):
     assert sorted(frame["method"]) == sorted(METHODS)
     assert set(frame["model"]) == {"resnet32"}
     assert set(frame["train_images"]) == {12_406}
-    assert frame["top1"].between(10, 60).all()  # better than chance after one epoch
+    assert frame["top1"].between(10, 60).all()  # better than chance after three epochs
     assert notebooks.finished(tmp_path / "runs/reproduce_table1.ipynb")
 
-    assert records.write(tmp_path / "runs", tmp_path / "table1.csv") == 3
-    assert len(records.read(tmp_path / "table1.csv")) == 3
+    assert records.write(tmp_path / "runs", tmp_path / "table1.csv") == len(METHODS)
+    assert len(records.read(tmp_path / "table1.csv")) == len(METHODS)
