@@ -17,7 +17,7 @@ from scipy import stats
 from lt_core.errors import ConfigError
 
 #: Weights by class size, equalization's threshold and a shift by the log prior do nothing
-#: where all classes are equally large: these methods then are softmax itself.
+#: where all classes are equally large: these methods then are softmax, run once more.
 SOFTMAX_WHEN_BALANCED = (
     *("class_balanced", "effective_number", "equalization"),
     *("balanced_softmax", "logit_adjustment"),
@@ -30,12 +30,17 @@ class Spread(NamedTuple):
     sd: float
     df: int
 
+    @property
+    def is_known(self) -> bool:
+        """Whether repeated runs differed: from none, or equal ones, nothing can be judged."""
+        return bool(self.df > 0 and self.df * self.sd**2 > 1e-12)
+
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         r"""Confidence interval of the standard deviation.
 
         .. math:: s \sqrt{\nu / \chi^2_{\nu, (1 \pm level) / 2}}
         """
-        if not self.df:
+        if not self.is_known:
             return float("nan"), float("nan")
         upper, lower = stats.chi2.ppf([(1 + level) / 2, (1 - level) / 2], self.df)
         return self.sd * float(np.sqrt(self.df / upper)), self.sd * float(np.sqrt(self.df / lower))
@@ -46,9 +51,10 @@ def pooled_sd(groups: Iterable[Sequence[float]]) -> Spread:
 
     .. math:: s^2 = \sum_i \sum_j (x_{ij} - \bar x_i)^2 / \sum_i (n_i - 1)
 
-    Groups of one run add nothing. Without any larger group: NaN with 0 degrees.
+    Groups of one run add nothing, nor does a NaN. Without any larger group: NaN with 0 degrees.
     """
     groups = [np.asarray(group, dtype=float) for group in groups]
+    groups = [group[~np.isnan(group)] for group in groups]
     squares = sum(float(((group - group.mean()) ** 2).sum()) for group in groups if len(group))
     df = sum(len(group) - 1 for group in groups if len(group))
     return Spread(float(np.sqrt(squares / df)) if df else float("nan"), df)
@@ -60,9 +66,13 @@ def paired_sd(first: Sequence[float], second: Sequence[float]) -> Spread:
     The two of a pair share their unknown mean, so their difference has none:
 
     .. math:: s^2 = \sum_i (x_i - y_i)^2 / 2k, \qquad \nu = k
+
+    A pair with a NaN adds nothing. Without any pair: NaN with 0 degrees.
     """
     difference = np.asarray(first, dtype=float) - np.asarray(second, dtype=float)
-    return Spread(float(np.sqrt((difference**2).mean() / 2)), len(difference))
+    difference = difference[~np.isnan(difference)]
+    k = len(difference)
+    return Spread(float(np.sqrt((difference**2).sum() / (2 * k))) if k else float("nan"), k)
 
 
 def prediction_interval(
@@ -75,7 +85,7 @@ def prediction_interval(
     Wider than a confidence interval of the mean: a published number is one run, and
     scatters as one. NaN where there is no spread to go by.
     """
-    if not spread.df or n < 1:
+    if not spread.is_known or n < 1:
         return float("nan"), float("nan")
     half = stats.t.ppf((1 + level) / 2, spread.df) * spread.sd * np.sqrt(1 + 1 / n)
     return float(mean - half), float(mean + half)
@@ -84,12 +94,15 @@ def prediction_interval(
 def verdict(paper: float, mean: float, n: int, spread: Spread) -> str:
     """``agrees`` if the published run lies in the prediction interval, else ``differs``.
 
-    One run of ours gives no verdict, however well the spread is known from others.
+    One run of ours gives no verdict, however well the spread is known from others, and
+    neither do runs that came out equal, or a number that is not known.
     """
     if n < 2:
         return f"no verdict (n = {n})"
-    if not spread.df:
+    if not spread.is_known:
         return "no verdict (spread unknown)"
+    if np.isnan([paper, mean]).any():
+        return "no verdict (a number is not known)"
     low, high = prediction_interval(mean, n, spread)
     return "agrees" if low <= paper <= high else "differs"
 
@@ -99,7 +112,7 @@ def least_difference(spread: Spread, n1: int = 1, n2: int = 1, level: float = 0.
 
     .. math:: t_{\nu, (1 + level) / 2} \; s \sqrt{1 / n_1 + 1 / n_2}
     """
-    if not spread.df:
+    if not spread.is_known:
         return float("nan")
     return float(stats.t.ppf((1 + level) / 2, spread.df) * spread.sd * np.sqrt(1 / n1 + 1 / n2))
 
@@ -133,34 +146,74 @@ def compare_methods(runs: pd.DataFrame, baseline: str, value: str = "top1") -> p
     ``p`` and ``p_holm``, adjusted for the number of methods (Holm 1979). Runs may be
     missing. ``runs`` has the columns ``method``, ``seed`` and ``value``, a row a run.
 
-    Returns a frame indexed by method, best first. Where the residual has no degree of
-    freedom (one seed), or is zero, interval and p are NaN: there is nothing to test by.
+    Returns a frame indexed by method, best first; empty without a run of ``baseline``.
+    A difference can be estimated only if a chain of shared seeds leads from the method to
+    the baseline; methods without one, and their runs, are left out, and named by
+    ``attrs["no_shared_seed"]`` of the result. Where the residual has no degree of freedom
+    (one seed), or is zero, interval and p are NaN: there is nothing to test by. Raises
+    ConfigError for a missing column, a run without method or seed, and for two runs of
+    one method and seed.
     """
     import statsmodels.api as sm  # here, because importing it takes a second
     from statsmodels.stats.multitest import multipletests
 
-    runs = runs.dropna(subset=[value])
+    runs = _one_run_each(runs, value)
+    connected = _connected(runs, baseline)
+    apart = tuple(pd.unique(runs["method"][~connected]))
+    runs = runs[connected]
     others = [method for method in pd.unique(runs["method"]) if method != baseline]
     columns = ["difference", "low", "high", "p", "p_holm", "n", "df"]
-    if not others or baseline not in set(runs["method"]):
-        return pd.DataFrame(columns=columns, index=pd.Index([], name="method"))
-    seeds = pd.unique(runs["seed"])[1:]
-    design = np.column_stack(
-        [np.ones(len(runs))]
-        + [runs["method"] == method for method in others]
-        + [runs["seed"] == seed for seed in seeds]
-    ).astype(float)
-    fit = sm.OLS(runs[value].to_numpy(float), design).fit()
-    terms = slice(1, 1 + len(others))
-    table = pd.DataFrame({"difference": fit.params[terms]}, index=pd.Index(others, name="method"))
-    table[["low", "high", "p", "p_holm"]] = np.nan
-    if fit.df_resid >= 1 and fit.ssr > 1e-12:
-        table[["low", "high"]] = fit.conf_int()[terms]
-        table["p"] = fit.pvalues[terms]
-        table["p_holm"] = multipletests(fit.pvalues[terms], method="holm")[1]
-    table["n"] = runs.groupby("method").size()
-    table["df"] = int(fit.df_resid)
-    return table.sort_values("difference", ascending=False)[columns]
+    table = pd.DataFrame(columns=columns, index=pd.Index(others, name="method"), dtype=float)
+    if others:
+        seeds = pd.unique(runs["seed"])[1:]
+        design = np.column_stack(
+            [np.ones(len(runs))]
+            + [runs["method"] == method for method in others]
+            + [runs["seed"] == seed for seed in seeds]
+        ).astype(float)
+        fit = sm.OLS(runs[value].to_numpy(float), design).fit()
+        terms = slice(1, 1 + len(others))
+        table["difference"] = fit.params[terms]
+        df = len(runs) - design.shape[1]  # the design has full rank: its runs are connected
+        if df > 0 and Spread(float(np.sqrt(fit.ssr / df)), df).is_known:
+            table[["low", "high"]] = fit.conf_int()[terms]
+            table["p"] = fit.pvalues[terms]
+            table["p_holm"] = multipletests(fit.pvalues[terms], method="holm")[1]
+        table["n"] = runs.groupby("method").size()
+        table["df"] = df
+        table = table.sort_values("difference", ascending=False, kind="stable")
+    table.attrs["no_shared_seed"] = apart if baseline in set(runs["method"]) else ()
+    return table
+
+
+def _one_run_each(runs: pd.DataFrame, value: str) -> pd.DataFrame:
+    """The runs that have a ``value``, in an order of their own, whatever order they came in."""
+    names = ["method", "seed", value]
+    if missing := [name for name in names if name not in runs]:
+        raise ConfigError(f"runs: expected the columns {', '.join(names)}; {missing[0]} is missing")
+    runs = runs[names].dropna(subset=[value])
+    for name in names[:2]:
+        if runs[name].isna().any():
+            raise ConfigError(f"runs: expected a {name} for each run, one has none")
+    runs = runs.sort_values(["method", "seed"], key=lambda column: column.astype(str))
+    if (twice := runs[runs.duplicated(["method", "seed"])]).size:
+        method, seed = twice[["method", "seed"]].iloc[0]
+        raise ConfigError(
+            f"runs: {method} with seed {seed} stands there twice; expected one run for each "
+            "method and seed, of one experiment"
+        )
+    return runs
+
+
+def _connected(runs: pd.DataFrame, baseline: str) -> pd.Series:
+    """Which runs a chain of shared methods and seeds connects with a run of ``baseline``."""
+    reached = runs["method"] == baseline
+    while True:
+        seeds = runs["seed"].isin(runs["seed"][reached])
+        further = runs["method"].isin(runs["method"][seeds])
+        if further.sum() == reached.sum():
+            return reached
+        reached = further
 
 
 class RankCorrelation(NamedTuple):
@@ -205,8 +258,9 @@ def published_noise(table: pd.DataFrame) -> pd.DataFrame:
         copied = int((first == second).sum())
         spread = paired_sd(first, second) if copied < len(tail) else Spread(float("nan"), 0)
         rows.append((dataset, "long tail", len(tail), copied, *spread, *spread.interval()))
-        balanced = block.xs(1, level="imbalance_factor")
+        balanced = block[block.index.get_level_values("imbalance_factor") == 1]
         values = balanced.filter(["softmax", *SOFTMAX_WHEN_BALANCED]).to_numpy().ravel()
+        values = values[~np.isnan(values)]
         spread = pooled_sd([values])
         copied = len(values) - len(np.unique(values))
         rows.append((dataset, "balanced", len(values), copied, *spread, *spread.interval()))
@@ -232,8 +286,10 @@ def noise_of_runs(
     rows = []
     method = ["method", "variant"]
     for key, part in runs.groupby(list(experiment), sort=False, dropna=False):
-        fixed = ((name[:2], run) for name, run in part.groupby([*method, "subset_seed"]))
-        anew = ((name, _one_a_subset(run)) for name, run in part.groupby(method))
+        fixed = (
+            (name[:2], run) for name, run in part.groupby([*method, "subset_seed"], dropna=False)
+        )
+        anew = ((name, _one_a_subset(run)) for name, run in part.groupby(method, dropna=False))
         for estimate, repeats in (("images fixed", fixed), ("images drawn anew", anew)):
             groups = [(name, run[value]) for name, run in repeats]
             spread = pooled_sd([values for _, values in groups])

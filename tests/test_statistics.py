@@ -222,6 +222,111 @@ def test_compare_methods_without_anything_to_test_by():
     assert np.isnan(statistics.compare_methods(same, "a").loc["b", "p"])
 
 
+def uneven() -> pd.DataFrame:
+    """Five methods: b and c share seeds with a, d with b only, and e with none."""
+    rng = np.random.default_rng(7)
+    runs = [("a", seed) for seed in (0, 1, 2)] + [("b", seed) for seed in (1, 2, 3, 4)]
+    runs += [("c", seed) for seed in (0, 2)] + [("d", seed) for seed in (3, 4, 5)]
+    runs += [("e", seed) for seed in (7, 8)]
+    frame = pd.DataFrame(runs, columns=["method", "seed"])
+    return frame.assign(top1=50 + frame["seed"] + rng.normal(size=len(frame)))
+
+
+def test_a_contrast_that_the_seeds_cannot_tell_is_left_out_by_name():
+    found = statistics.compare_methods(uneven(), "a")
+    assert set(found.index) == {"b", "c", "d"}
+    assert found.attrs["no_shared_seed"] == ("e",)
+    without = uneven().query("method != 'e'")
+    pd.testing.assert_frame_equal(found, statistics.compare_methods(without, "a"), check_like=True)
+    # Estimable means: the contrast is a combination of the design's rows, whichever they are.
+    runs = uneven()
+    design = pd.get_dummies(runs.astype({"seed": str}), dtype=float).drop(columns="top1")
+    for name in "bcde":
+        contrast = (design.columns == f"method_{name}") * 1.0 - (design.columns == "method_a")
+        residual = contrast - design.to_numpy().T @ np.linalg.lstsq(
+            design.to_numpy().T, contrast, rcond=None
+        )[0]  # fmt: skip
+        assert (abs(residual).max() < 1e-9) == (name in found.index)
+
+
+def test_differences_by_hand_over_a_chain_of_seeds():
+    # d meets a only through b: d - b on seed 1, b - a on seed 0
+    runs = pd.DataFrame(
+        {"method": list("aabbdd"), "seed": [0, 9, 0, 1, 1, 2], "top1": [1, 5, 4, 3, 8, 0.0]}
+    )
+    found = statistics.compare_methods(runs, "a")
+    assert found["difference"].round(9).to_dict() == {"d": 8.0, "b": 3.0}
+    assert (found["df"] == 0).all()
+    assert found[["low", "high", "p", "p_holm"]].isna().all(axis=None)
+
+
+def test_the_order_of_rows_changes_nothing():
+    found = statistics.compare_methods(uneven(), "a")
+    for seed in range(5):
+        shuffled = uneven().sample(frac=1, random_state=seed)
+        again = statistics.compare_methods(shuffled, "a")
+        pd.testing.assert_frame_equal(found, again, check_exact=True)
+        assert again.attrs == found.attrs
+
+
+def test_holm_counts_the_rows_that_are_left():
+    found = statistics.compare_methods(uneven(), "a")
+    p = found["p"].sort_values()
+    by_hand = np.maximum.accumulate(p.to_numpy() * [3, 2, 1]).clip(max=1)
+    assert found.loc[p.index, "p_holm"].to_numpy() == pytest.approx(by_hand)
+
+
+def test_runs_without_a_value_are_missing_and_without_a_seed_are_refused():
+    runs = uneven()
+    gone = runs["method"].eq("b") & runs["seed"].ge(3)
+    missing = statistics.compare_methods(runs.assign(top1=runs["top1"].mask(gone)), "a")
+    pd.testing.assert_frame_equal(missing, statistics.compare_methods(runs[~gone], "a"))
+    assert set(missing.attrs["no_shared_seed"]) == {"d", "e"}  # b was d's chain
+    with pytest.raises(ConfigError, match="expected a seed for each run"):
+        statistics.compare_methods(runs.assign(seed=runs["seed"].mask(gone)), "a")
+    with pytest.raises(ConfigError, match="seed is missing"):
+        statistics.compare_methods(runs.drop(columns="seed"), "a")
+
+
+def test_a_run_that_stands_there_twice_is_refused():
+    runs = uneven()
+    with pytest.raises(ConfigError, match="b with seed 3 stands there twice"):
+        statistics.compare_methods(pd.concat([runs, runs[5:6]]), "a")
+
+
+def test_without_the_baseline_nothing_is_compared():
+    found = statistics.compare_methods(uneven(), "absent")
+    assert found.empty
+    assert list(found) == ["difference", "low", "high", "p", "p_holm", "n", "df"]
+    assert statistics.compare_methods(uneven()[:0], "a").empty
+
+
+@pytest.mark.parametrize("spread", [Spread(float("nan"), 0), Spread(0.0, 4), Spread(1e-15, 4)])
+def test_a_spread_of_nothing_judges_nothing(spread):
+    """Neither without repeated runs nor where all of them came out equal."""
+    assert not spread.is_known
+    assert np.isnan(statistics.prediction_interval(70.0, 3, spread)).all()
+    assert np.isnan(statistics.least_difference(spread, 3, 3))
+    assert np.isnan(spread.interval()).all()
+    assert statistics.verdict(71.0, 70.0, 3, spread) == "no verdict (spread unknown)"
+    assert Spread(1e-3, 4).is_known
+
+
+def test_what_is_not_a_number_is_missing_and_never_judged():
+    nan = float("nan")
+    assert statistics.pooled_sd([[1, nan, 3], [nan]]) == (pytest.approx(np.sqrt(2)), 1)
+    assert statistics.paired_sd([3, nan, 1], [1, 4, 5]) == (pytest.approx(np.sqrt(5)), 2)
+    assert statistics.paired_sd([], []).df == 0
+    for paper, mean in ((nan, 70.0), (70.0, nan)):
+        assert statistics.verdict(paper, mean, 3, Spread(1.0, 9)).startswith("no verdict")
+
+
+def test_noise_of_runs_keeps_records_whose_text_is_missing():
+    runs = seeded([("digits", "softmax", np.nan, seed, 0, 50.0 + seed) for seed in range(3)])
+    (row,) = statistics.noise_of_runs(runs, ["dataset"]).itertuples()
+    assert (row.sd, row.df) == (pytest.approx(1.0), 2)
+
+
 def test_rank_correlation_by_hand():
     ours = pd.Series({"a": 1.0, "b": 2.0, "c": 3.0, "d": 4.0, "only ours": 9.0})
     paper = pd.Series({"d": 40.0, "c": 20.0, "b": 30.0, "a": 10.0, "only theirs": 0.0})
