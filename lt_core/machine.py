@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+import tomllib
 from pathlib import Path
 
 import lt_core
@@ -24,15 +25,37 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def checkout() -> Path | None:
+    """The folder of this project that holds the package; None where it was installed.
+
+    Whatever else surrounds an installed package, such as the repository of another project
+    with its environment inside, is no checkout of this one.
+    """
+    folder = Path(lt_core.__file__).resolve().parents[1]
+    try:
+        project = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]
+        return folder if project["name"].replace("-", "_") == "lt_core" else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
 @functools.cache
 def commit() -> str:
     """The commit the package runs from, ``+`` where files differ; "" outside a checkout."""
     if told := os.environ.get("LT_COMMIT"):
         return told
+    folder = checkout()
+    if folder is None or Path(_git(folder, "rev-parse", "--show-toplevel")) != folder:
+        return ""
+    return _git(folder, "describe", "--always", "--dirty=+", "--abbrev=12")
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    """What git answers in ``folder``; "" where it cannot."""
     try:
         answer = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--abbrev=12"],
-            cwd=Path(lt_core.__file__).parent,
+            ["git", *arguments],
+            cwd=folder,
             capture_output=True,
             text=True,
             timeout=10,

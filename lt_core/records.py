@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 import lt_core
-from lt_core import runs
+from lt_core import machine, runs
 from lt_core.errors import StoreError
 
 #: What a record must hold for a table to count it.
@@ -159,9 +159,7 @@ def _parsed(path: Path) -> pd.DataFrame:
 
 def shipped(folder: str) -> Path:
     """``results`` or ``benchmarks``: in a checkout at its top, else inside the package."""
-    package = Path(lt_core.__file__).parent
-    checkout = package.parent
-    return (checkout if (checkout / "pyproject.toml").exists() else package) / folder
+    return (machine.checkout() or Path(lt_core.__file__).parent) / folder
 
 
 def beside(path: Path, what: str) -> Path:
