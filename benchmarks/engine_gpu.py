@@ -139,7 +139,6 @@ def table_block() -> list[RunConfig]:
         methods=plans.published("table1")["method"].unique(),
         seeds=1,
         precision="bfloat16",
-        once_when_balanced=False,
     )
 
 

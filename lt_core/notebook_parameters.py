@@ -139,10 +139,8 @@ def _as_container(value: object, kind: Kind) -> object:
         value = _literal(value)
     if kind.name == "dict":
         return dict(value) if isinstance(value, Mapping) else _REFUSED
-    if isinstance(value, str):  # "softmax,icb": a list as a command line gives it
-        value = [part.strip() for part in value.split(",") if part.strip()]
-    if not isinstance(value, list | tuple):
-        value = [value]
+    if not isinstance(value, list | tuple):  # "softmax,icb": a list as a command line gives it
+        value = _listed(value)
     if kind.items:
         value = [
             next((v for k in kind.items if (v := _as_kind(item, k)) is not _REFUSED), _REFUSED)
@@ -151,6 +149,12 @@ def _as_container(value: object, kind: Kind) -> object:
     if any(item is _REFUSED for item in value):
         return _REFUSED
     return CONTAINERS[kind.name](value)
+
+
+def _listed(value: object) -> list:
+    from lt_core.tables.plans import listed  # here, because it imports torch
+
+    return listed(value)
 
 
 def _literal(text: str) -> object:
@@ -211,11 +215,6 @@ def _check_meaning(resolved: dict, given: dict, where: str) -> None:
     seed(s), epochs, data_root.
     """
 
-    def listed(value: object) -> list:
-        if isinstance(value, str) and "," in value:
-            return [part.strip() for part in value.split(",") if part.strip()]
-        return list(value) if isinstance(value, list | tuple) else [value]
-
     def refuse(name: str, value: object, expected: str) -> errors.ConfigError:
         return errors.ConfigError(f"{where}: parameter {name} must be {expected}, got {value!r}")
 
@@ -227,12 +226,12 @@ def _check_meaning(resolved: dict, given: dict, where: str) -> None:
     for name in {"method", "methods"} & given.keys():
         from lt_core import tables
 
-        for method in listed(given[name]):
+        for method in _listed(given[name]):
             # a loss, or a row of a table such as gala+rebalance or icb[inter]
             if method is not None and str(method) not in tables.rows():
                 raise errors.unknown("method", method, tables.rows())
     for name in {"imbalance_factor", "imbalance_factors"} & given.keys():
-        for factor in listed(given[name]):
+        for factor in _listed(given[name]):
             if factor is not None and factor < 1:
                 raise refuse(name, factor, ">= 1 (largest over smallest class)")
             if factor is not None and isinstance(resolved.get("dataset"), str):
@@ -240,7 +239,7 @@ def _check_meaning(resolved: dict, given: dict, where: str) -> None:
     if (epochs := given.get("epochs")) is not None and epochs < 1:
         raise refuse("epochs", epochs, ">= 1")
     for name in {"seed", "seeds"} & given.keys():
-        for seed in listed(given[name]):
+        for seed in _listed(given[name]):
             least = 1 if name == "seeds" and isinstance(given[name], int) else 0  # how many
             if seed is not None and seed < least:
                 raise refuse(name, seed, f">= {least}")

@@ -24,9 +24,14 @@ def notebook(
 
     ``request`` says which part of the table (arguments of :func:`lt_core.tables.plan`),
     ``resources`` how it is made (arguments of :func:`lt_core.training.reproduce`).
+    ``"wanted"`` spans all tables and has no notebook: its runs are made directly.
     """
     from lt_core import notebooks
 
+    if table == "wanted":
+        if output is not None:
+            raise ConfigError("output: 'wanted' has no notebook to be executed; leave it out")
+        return direct(table, request, store, **resources)
     request = {"dataset": "digits", **request}
     plan = tables.plan(table, **request)
     place = runs.Store(store)
@@ -45,7 +50,7 @@ def notebook(
         },
         stream=True,
     )
-    return f"{_text(table, plan, store)}\n\nexecuted notebook: {output}"
+    return f"{_text(table, plan, store, request)}\n\nexecuted notebook: {output}"
 
 
 def direct(
@@ -64,7 +69,7 @@ def direct(
     mine = plan if shard is None else plan[_shard(shard)]
     reproduce(mine, store, **resources)
     if is_table:
-        return _text(table, plan, store)
+        return _text(table, plan, store, request)
     return f"all {len(mine)} wanted runs are in {store}"
 
 
@@ -88,11 +93,12 @@ def _wanted(request: Mapping) -> list[RunConfig]:
     return tables.wanted(**request)
 
 
-def _text(table: str, plan: list, store: str | os.PathLike) -> str:
-    records = runs.load(store)
-    shown = [str(tables.render(tables.cells(records, table, plan)))]
-    shown += [f"set aside, not counted: {reason}" for reason in records.attrs["set_aside"]]
-    return "\n".join(shown)
+def _text(table: str, plan: list, store: str | os.PathLike, request: Mapping) -> str:
+    """The table of ``plan``, and which of the store's runs were set aside and not counted."""
+    found = runs.load(store)
+    cells = tables.cells(found, table, plan, methods=request.get("methods"))
+    aside = [f"set aside, not counted: {reason}" for reason in found.attrs["set_aside"]]
+    return "\n".join([str(tables.render(cells)), *aside])
 
 
 def _shard(text: str) -> slice:

@@ -57,12 +57,12 @@ def test_every_published_row_of_a_table_can_be_shown():
 # plans
 
 
-def test_quick_table1_is_72_runs_and_30_beyond_the_papers():
+def test_quick_table1_is_81_runs_and_36_beyond_the_papers():
     plan = tables.plan("table1", dataset="digits", seeds=3)
-    assert len(plan) == len({config.key for config in plan}) == 72 + 30
+    assert len(plan) == len({config.key for config in plan}) == 81 + 36
     beyond = {row.method for row in tables.get("table1").beyond}
     assert beyond == {"ldam", "balanced_softmax", "logit_adjustment", "gcl"}
-    assert sum(config.method in beyond for config in plan) == 3 * (4 + 4 + 2)
+    assert sum(config.method in beyond for config in plan) == 3 * 3 * 4
     papers = tables.plan("table1", dataset="cifar10", seeds=3)
     assert not beyond & {config.method for config in papers}
     assert {config.imbalance_factor for config in plan} == {100, 10, 1}
@@ -82,9 +82,8 @@ def test_plan_is_most_wanted_first():
 
 def test_full_table1_is_the_papers_size():
     plan = tables.plan("table1", seeds=1)
-    assert len(plan) == 3 * (4 * 9 - 3)  # three methods are softmax at factor 1
+    assert len(plan) == 3 * 4 * 9
     assert {(config.recipe, config.epochs) for config in plan} == {("ldam_drw", 200)}
-    assert len(tables.plan("table1", seeds=1, once_when_balanced=False)) == 3 * 4 * 9
 
 
 def test_a_rehearsal_is_the_same_table_with_another_network():
@@ -387,15 +386,40 @@ def test_released_gala_is_set_beside_the_same_published_number():
     }
 
 
-def test_at_factor_1_equivalent_methods_share_softmaxs_runs():
-    methods = ["softmax", "class_balanced", "focal"]
-    plan = tables.plan("table1", "digits", [10, 1], methods)
-    result = tables.cells(records(plan), "table1", plan)
-    row = cell(result, "class_balanced", 1)
-    assert row["keys"] == cell(result, "softmax", 1)["keys"]
-    assert row["note"]
-    assert cell(result, "class_balanced", 10)["note"] == ""
-    assert row["df"] == 4  # softmax and focal, three runs each; softmax's not twice
+def test_at_factor_1_every_row_is_of_its_own_runs():
+    plan = tables.plan("table1", "digits", [1])
+    accuracy = {config.key: 60 + 2.5 * i for i, config in enumerate(plan)}
+    result = tables.cells(records(plan, lambda c: accuracy[c.key]), "table1", plan)
+    assert set(result["method"]) == set(tables.rows("table1"))
+    own = result[~result["rebalanced"]]
+    assert (own["n"] == 3).all()
+    for _, row in own.iterrows():
+        assert row["mean"] == np.mean([accuracy[key] for key in row["keys"]])
+    assert own["keys"].explode().is_unique
+    alone = tables.plan("table1", "digits", [1], ["class_balanced"], seeds=2)
+    assert [config.method for config in alone] == ["class_balanced"] * 2
+    shown = tables.cells(records(alone), "table1", alone)
+    assert "class_balanced  70.50" in str(tables.render(shown))
+
+
+def test_a_row_after_rebalancing_is_judged_by_the_scatter_after_rebalancing():
+    """GALA at factor 100, three runs: they scatter by .1 as trained and by 1 re-balanced."""
+    plan = tables.plan("gala", "cifar100", [100], ["softmax", "gala"])
+    frame = records(plan, lambda config: 49.0 + 0.1 * config.seed)
+    frame["top1_rebalanced"] = 50.0 + 1.0 * frame["seed"]
+    frame["top1_best"] = 60.0 + 2.0 * frame["seed"]
+    result = tables.cells(frame, "gala", plan).set_index("method")
+    for name, sd in (("gala", 0.1), ("gala+rebalance", 1.0)):
+        row = result.loc[name]
+        assert (row["sd"], row["pooled_sd"]) == (pytest.approx(sd), pytest.approx(sd))
+        assert row["df"] == 4  # softmax and GALA, three runs each
+        half = 2.776445 * sd * np.sqrt(4 / 3)
+        assert (row["low"], row["high"]) == (
+            pytest.approx(row["mean"] - half), pytest.approx(row["mean"] + half)
+        )  # fmt: skip
+    assert result.loc["gala+rebalance", "paper"] == 52.3  # within 51 +- 3.2, outside 51 +- .32
+    assert result.loc["gala+rebalance", "verdict"] == "agrees"
+    assert result.loc["gala+rebalance", "verdict_best"] == "no verdict (best epoch unknown)"
 
 
 def test_a_loss_of_your_own_gets_a_row():
@@ -455,3 +479,22 @@ def test_group_tables_leave_out_groups_that_no_factor_has():
     cells = tables.cells(records(plan), "table1", plan)
     cells["few"] = np.nan  # all classes are large, and their accuracy is the overall one
     assert list(tables.render_groups(cells).blocks[0][1].columns) == ["method", "top-1, %"]
+
+
+def test_what_has_no_number_is_shown_as_a_dash():
+    plan = tables.plan("table1", "digits", [100, 1], ["softmax", "gala"], seeds=2)
+    cells = tables.cells(records(plan), "table1", plan)
+    at = cells["imbalance_factor"] == 1
+    cells.loc[at & (cells["method"] == "softmax"), "few"] = np.nan  # a group without a class
+    groups = tables.render_groups(cells).blocks[1][1].set_index("method")
+    assert groups.loc["softmax", "few, %"] == "–"
+    assert groups.loc["gala", "few, %"] == "30.50"
+    table = tables.render(cells[~at | (cells["method"] == "gala")]).blocks[0][1]
+    assert table.set_index("method").loc["softmax", "factor 1"] == "–"  # not asked for there
+    single = tables.plan("table1", "digits", [100], ["softmax", "gala"], seeds=1)
+    single = tables.cells(records(single), "table1", single)
+    frame = tables.render_differences(tables.differences(single, 100)).blocks[0][1]
+    assert frame.loc[0, ["95 % interval", "p, Holm"]].tolist() == ["–", "–"]
+    papers, frame = paper_runs(methods=("softmax", "gala"))
+    frame = tables.render(tables.cells(frame, "table1", papers)).blocks[0][1]
+    assert frame.set_index("method").loc["gala", "paper 100"] == "–"  # not in the paper's table

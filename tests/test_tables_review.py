@@ -72,6 +72,46 @@ def test_runs_made_under_other_numbers_of_a_recipe_are_never_averaged():
     assert sorted(cells["full"]) == [False, True]
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [{"batch_size": 2048}, {"batch_size": 1}, {"milestones": [1, 2, 3]}, {"warmup_epochs": 0}],
+)
+def test_numbers_that_todays_digits_would_refuse_are_named_like_any_other(changed):
+    plan = paper_plan(["icb"], seeds=2)
+    today = recipes.get("ldam_drw").numbers()
+    frame = records(plan)
+    frame["recipe_numbers"] = json.dumps({**today, **changed})
+    cells = tables.cells(frame, "table1")
+    cells = cells[cells["n"] > 0]
+    ((name, value),) = changed.items()
+    value = tuple(value) if isinstance(value, list) else value
+    assert cells[["method", "n", "overrides", "full"]].to_numpy().tolist() == [
+        ["icb", 2, f"{name}={value}", False]
+    ]
+    assert f"changed: {name}={value};" in str(tables.render(cells))
+
+
+def test_parameters_for_other_numbers_of_classes_are_named_like_any_other():
+    frame = records(paper_plan(["seesaw"], seeds=2))
+    params = {"reduction": "mean", **losses.defaults("seesaw"), "initial_counts": [5] * 100}
+    frame["params"] = json.dumps(params)
+    groups = tables.grouping.found_groups(tables.grouping.cleaned(frame), "table1")
+    (group,) = [group for group in groups if len(group.runs)]
+    assert group.variant == f"initial_counts={[5] * 100}"
+
+
+@pytest.mark.parametrize("column", ["params", "recipe_numbers"])
+@pytest.mark.parametrize(
+    "text", ["not JSON", "[1, 2]", "3", "null", '{"gone": 1}', '{"bins": "x"}']
+)
+def test_what_are_no_numbers_makes_an_experiment_of_its_own(column, text):
+    frame = records(paper_plan(["icb"], seeds=2))
+    frame[column] = ["", text]
+    cells = tables.cells(frame, "table1")
+    assert cells["n"].max() == 1  # never averaged with the other run
+    tables.render(cells)
+
+
 def test_records_in_full_give_the_cells_of_their_plan():
     plan = tables.plan("gala", seeds=2)
     frame = records(plan)
@@ -83,36 +123,41 @@ def test_records_in_full_give_the_cells_of_their_plan():
 # differences
 
 
-def balanced() -> pd.DataFrame:
-    methods = ["softmax", "class_balanced", "effective_number", "focal", "gala"]
-    plan = tables.plan("table1", "digits", [10, 1], methods)
+def test_rows_without_runs_of_their_own_do_not_change_a_difference():
+    plan = tables.plan("table1", "digits", [1], ["softmax", "class_balanced", "focal", "gala"])
     noise = {config.key: (7 * i % 5) / 10 for i, config in enumerate(plan)}
     shown = tables.cells(records(plan, lambda c: 60 + c.seed + noise[c.key]), "table1", plan)
-    return shown[shown["imbalance_factor"] == 1]
-
-
-def test_rows_without_runs_of_their_own_do_not_change_a_difference():
-    shown = balanced()
-    assert shown.set_index("method")["borrowed"].to_dict() == {
-        "softmax": False, "class_balanced": True, "effective_number": True,
-        "focal": False, "gala": False, "gala+rebalance": False,
-    }  # fmt: skip
-    own = shown[~shown["borrowed"] & ~shown["rebalanced"]]
+    own = shown[~shown["rebalanced"]]
     found = tables.differences(shown, 1)
     pd.testing.assert_frame_equal(found, tables.differences(own, 1))
-    assert set(found.index) == {"focal", "gala"}
+    assert set(found.index) == {"class_balanced", "focal", "gala"}
     assert found["p"].notna().all()
-    text = tables.significance(found)
-    for name in ("class_balanced", "effective_number", "gala+rebalance"):
-        assert f"`{name}`" in text.partition("Not tested")[2]
+    assert "`gala+rebalance`" in tables.significance(found).partition("Not tested")[2]
     assert "Not tested" not in tables.significance(tables.differences(own, 1))
+
+
+def test_a_method_without_a_seed_in_common_is_named_and_not_compared():
+    plan = tables.plan("table1", "digits", [100], ["softmax", "focal"], seeds=3)
+    plan += tables.plan("table1", "digits", [100], ["icb"], seeds=[7, 8, 9])
+    noise = {config.key: (3 * i % 7) / 10 for i, config in enumerate(plan)}
+    shown = tables.cells(records(plan, lambda c: 60 + noise[c.key]), "table1", plan)
+    found = tables.differences(shown, 100)
+    assert list(found.index) == ["focal"]
+    text = tables.significance(found)
+    assert text.endswith("Not tested, having no seed in common with `softmax`: `icb`.")
+    nothing = tables.significance(tables.differences(shown[shown["method"] != "focal"], 100))
+    assert "need runs of it and of another method, with a seed in common" in nothing
+    assert "`icb`" in nothing
+    absent = tables.significance(tables.differences(shown, 100, "gala"), "gala")
+    assert absent.startswith("There is nothing to test by: differences from `gala` need runs")
 
 
 def test_methods_of_several_experiments_are_not_compared():
     plan = paper_plan() + paper_plan(epochs=5)
     shown = tables.cells(records(plan), "table1", plan)
-    with pytest.raises(ConfigError, match="differ in epochs"):
-        tables.differences(shown, 100)
+    for compare in (tables.differences, tables.ranking, tables.trade):
+        with pytest.raises(ConfigError, match="differ in epochs"):
+            compare(shown, 100)
     assert len(tables.differences(shown[shown["full"]], 100)) == 1
 
 

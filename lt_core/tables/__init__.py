@@ -5,8 +5,8 @@ training. A *plan* is the list of runs that fill some of a table's cells. A *cel
 what the finished runs of one row, data set, factor and recipe have come to.
 
 >>> from lt_core import tables
->>> len(tables.plan("table1", dataset="digits"))  # softmax's twins at factor 1 once
-102
+>>> len(tables.plan("table1", dataset="digits"))  # three seeds
+117
 >>> print(tables.render(tables.cells(lt_core.runs.load("runs"), "table1")))  # doctest: +SKIP
 """
 

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from lt_core.statistics import (
-    SOFTMAX_WHEN_BALANCED,
-    Spread,
-    pooled_sd,
-    prediction_interval,
-    verdict,
-)
+from lt_core.statistics import Spread, pooled_sd, prediction_interval, verdict
 from lt_core.tables.grouping import (
     BLOCK,
     GROUPS,
@@ -26,27 +19,16 @@ from lt_core.tables.grouping import (
     found_groups,
     planned_groups,
 )
-from lt_core.tables.plans import Table, get, published
+from lt_core.tables.plans import Row, Table, find_row, get, listed, published
 from lt_core.training import recipes
 from lt_core.training.config import RunConfig
 
 COLUMNS = (
     *PROTOCOL,
-    *(
-        "method",
-        "beyond",
-        "rebalanced",
-        "borrowed",
-        "full",
-        "n",
-        "planned",
-        "mean",
-        "sd",
-        "mean_best",
-    ),
+    *("method", "beyond", "rebalanced", "full", "n", "planned", "mean", "sd", "mean_best"),
     *GROUPS,
     *("pooled_sd", "df", "low", "high", "paper", "verdict", "verdict_best"),
-    *("note", "seeds", "values", "keys"),
+    *("seeds", "values", "keys"),
 )
 
 
@@ -55,24 +37,26 @@ def cells(
     table: str,
     plan: Iterable[RunConfig] | None = None,
     not_run: Mapping | None = None,
+    methods: Iterable[str] | None = None,
 ) -> pd.DataFrame:
     """One row a cell of ``table``, from the finished runs in ``records``.
 
     With a ``plan`` exactly its runs count, by key. Without one, all runs of the table's
     rows and recipe count, by today's defaults, except those that held images out. A cell
     of the paper that has no full run is *not run*; ``not_run`` says why:
-    ``{"tinyimagenet": "data", ("cifar10", 1): "data"}``.
+    ``{"tinyimagenet": "data", ("cifar10", 1): "data"}``. ``methods``, as :func:`plan
+    <lt_core.tables.plan>` takes them, add re-balanced rows that the table itself lacks.
 
     Columns: the protocol (``dataset``, ``imbalance_factor``, ``model``, ``recipe``,
     ``epochs``, ``precision``, …), ``method`` (the row's label, with the classifier where
-    it is not the method's usual one), ``rebalanced``, ``borrowed`` (the runs are
-    softmax's), ``full`` (the recipe as it is, nothing shortened or changed), ``n``
-    finished of ``planned`` runs, ``mean`` and ``sd`` of the last epoch in percent,
-    ``mean_best`` of the best epoch, the groups ``many``, ``medium``, ``few``,
-    ``pooled_sd`` and ``df`` over comparable cells with the 95 % prediction interval
-    ``low``, ``high`` for one new run, ``paper``, ``verdict`` and ``verdict_best``
-    (*agrees*, *differs*, *no verdict (why)*, *not run (why)*), ``note``, and the runs
-    behind it: their ``seeds``, ``values`` and ``keys``.
+    it is not the method's usual one), ``rebalanced``, ``full`` (the recipe as it is,
+    nothing shortened or changed), ``n`` finished of ``planned`` runs, ``mean`` and ``sd``
+    of the last epoch in percent, ``mean_best`` of the best epoch, the groups ``many``,
+    ``medium``, ``few``, ``pooled_sd`` and ``df`` over comparable cells (of the accuracies
+    after re-balancing for a re-balanced row) with the 95 % prediction interval ``low``,
+    ``high`` for one new run, ``paper``, ``verdict`` and ``verdict_best`` (*agrees*,
+    *differs*, *no verdict (why)*, *not run (why)*), and the runs behind it: their
+    ``seeds``, ``values`` and ``keys``.
 
     The paper's value is given only beside the full recipe, the paper's data and network,
     and seeds that were all trained on the same images.
@@ -81,9 +65,9 @@ def cells(
     entry = get(table)
     records = cleaned(records)
     groups = found_groups(records, table) if plan is None else planned_groups(records, plan)
-    lines = _lines(entry, groups, extras=plan is not None)
-    groups = _with_equivalents(groups, lines)
-    spreads = {column: _spreads(groups, column) for column in ("top1", "top1_best")}
+    asked = [find_row(table, label) for label in listed(methods)]
+    lines = _lines(entry, groups, asked, extras=plan is not None)
+    spreads = {name: _spreads(groups, name) for name in ("top1", "top1_rebalanced", "top1_best")}
     datasets = list(dict.fromkeys([*entry.datasets, *(group.dataset for group in groups)]))
     found = []
     for position, line in enumerate(lines):
@@ -103,15 +87,15 @@ def by_class(
     """Training images ``(C,)``, and by method the test accuracy ``(seeds, C)`` as fractions.
 
     ``cells`` of one protocol, at ``factor``; ``classes`` as in
-    :class:`lt_core.records.Results`. Methods without a finished run are left out.
+    :class:`lt_core.records.Results`. Methods and runs that it does not hold are left out.
     """
     counts, found = np.array([], dtype=int), {}
     runs = dict(list(classes.sort_values("class_rank").groupby("key")))
     for _, cell in cells[cells["imbalance_factor"] == factor].iterrows():
         name = "accuracy_rebalanced" if cell["rebalanced"] else "accuracy"
-        if cell["keys"]:
-            counts = runs[cell["keys"][0]]["images"].to_numpy()
-            found[cell["method"]] = np.stack([runs[key][name].to_numpy() for key in cell["keys"]])
+        if keys := [key for key in cell["keys"] if key in runs]:
+            counts = runs[keys[0]]["images"].to_numpy()
+            found[cell["method"]] = np.stack([runs[key][name].to_numpy() for key in keys])
     return counts, found
 
 
@@ -124,11 +108,11 @@ def by_epoch(
     """
     runs = dict(list(history.groupby("key")))
     part = cells[(cells["imbalance_factor"] == factor) & ~cells["rebalanced"].astype(bool)]
-    return {
-        cell["method"]: [runs[k] for k in cell["keys"]]
+    found = {
+        cell["method"]: [runs[key] for key in cell["keys"] if key in runs]
         for _, cell in part.iterrows()
-        if cell["keys"]
     }
+    return {method: histories for method, histories in found.items() if histories}
 
 
 def fullest(cells: pd.DataFrame) -> pd.DataFrame:
@@ -157,9 +141,8 @@ def means(cells: pd.DataFrame) -> dict[str, float]:
 
 def trace(cells: pd.DataFrame) -> pd.DataFrame:
     """The runs behind ``cells``, a row a run: where it stands, its seed, ``top1`` and key."""
-    part = cells[(cells["n"] > 0) & ~cells["borrowed"].astype(bool)]
     where = [*BLOCK, "imbalance_factor", "method", "seeds", "values", "keys"]
-    frame = part[where].explode(["seeds", "values", "keys"])
+    frame = cells.loc[cells["n"] > 0, where].explode(["seeds", "values", "keys"])
     return frame.rename(columns={"seeds": "seed", "values": "top1", "keys": "key"})
 
 
@@ -179,9 +162,11 @@ class _Line(NamedTuple):
     beyond: bool = False
 
 
-def _lines(entry: Table, groups: list[Group], extras: bool) -> list[_Line]:
-    """The table's rows that have a group, then any other methods that were planned."""
+def _lines(entry: Table, groups: list[Group], asked: list[Row], extras: bool) -> list[_Line]:
+    """The table's rows that have a group, then other rows that were asked for or planned."""
     present = dict.fromkeys((group.method, group.variant) for group in groups)
+    rows = [*entry.rows, *entry.beyond]
+    rows += [row for row in asked if row.rebalanced and row not in rows]
     lines = [
         _Line(
             row.label,
@@ -190,14 +175,16 @@ def _lines(entry: Table, groups: list[Group], extras: bool) -> list[_Line]:
             row.rebalanced,
             row in entry.beyond,
         )
-        for row in (*entry.rows, *entry.beyond)
+        for row in rows
     ]
     lines = [line for line in lines if (line.method, line.variant) in present]
-    known = {(line.method, line.variant) for line in lines}
+    known = {(line.method, line.variant) for line in lines if not line.rebalanced}
     for method, variant in present:
         if extras and (method, variant) not in known:
-            label = f"{method}[{variant}]" if variant else method
-            lines.append(_Line(label, method, variant, label, False))
+            name = f"{method}[{variant}]" if variant else method
+            taken = any(line.label == name for line in lines)  # by a row with other parameters
+            label = f"{name} (defaults)" if taken else name
+            lines.append(_Line(label, method, variant, name, False))
     return lines
 
 
@@ -206,37 +193,22 @@ def _identity(method: str, **params: object) -> tuple[str, str]:
     return method, RunConfig("digits", method, params=params).variant
 
 
-def _with_equivalents(groups: list[Group], lines: list[_Line]) -> list[Group]:
-    """At factor 1, methods that are softmax there and were not run share softmax's runs."""
-    run = {(g.method, g.protocol) for g in groups if g.variant == "" and len(g.runs)}
-    shared = [
-        replace(group, method=line.method, borrowed=True)
-        for group in groups
-        if group.method == "softmax" and group.imbalance_factor == 1 and len(group.runs)
-        for line in lines
-        if line.method in SOFTMAX_WHEN_BALANCED and line.variant == ""
-        if (line.method, group.protocol) not in run
-    ]
-    filled = {(group.method, group.protocol) for group in shared}
-    return [g for g in groups if (g.method, g.protocol) not in filled] + shared
-
-
 def _spreads(groups: list[Group], column: str) -> dict[tuple, Spread]:
-    """The pooled spread of one run over comparable methods, borrowed runs once."""
+    """The pooled spread of one run's ``column`` over comparable methods."""
     values = {}
     for group in groups:
-        if not group.borrowed:
-            values.setdefault(group.comparable, []).append(group.runs[column].dropna())
+        values.setdefault(group.comparable, []).append(group.runs[column])
     return {comparable: pooled_sd(columns) for comparable, columns in values.items()}
 
 
 def _cell(line: _Line, group: Group, entry: Table, spreads: Mapping, not_run: Mapping) -> dict:
     suffix = "_rebalanced" if line.rebalanced else ""
-    finished = group.runs.dropna(subset=[f"top1{suffix}"])
-    values = finished[f"top1{suffix}"].astype(float)
+    column = f"top1{suffix}"
+    finished = group.runs.dropna(subset=[column])
+    values = finished[column].astype(float)
     best = values.iloc[:0] if line.rebalanced else finished["top1_best"].dropna().astype(float)
     n = len(values)
-    spread = spreads["top1"].get(group.comparable, Spread(np.nan, 0))
+    spread = spreads[column].get(group.comparable, Spread(np.nan, 0))
     low, high = prediction_interval(values.mean(), n, spread)
     paper, reason = _paper(line, group, entry)
     if "data_sha256" in finished and len(set(finished["data_sha256"])) > 1:
@@ -247,7 +219,6 @@ def _cell(line: _Line, group: Group, entry: Table, spreads: Mapping, not_run: Ma
         "method": f"{line.label}{unusual}",
         "beyond": line.beyond,
         "rebalanced": line.rebalanced,
-        "borrowed": group.borrowed,
         "full": group.is_full,
         "n": n,
         "planned": group.planned,
@@ -260,7 +231,6 @@ def _cell(line: _Line, group: Group, entry: Table, spreads: Mapping, not_run: Ma
         "values": tuple(values),
         "keys": tuple(finished["key"]),
     }
-    cell["note"] = "softmax's runs: the same method at factor 1" if group.borrowed else ""
     if n == 0:
         keys = ((group.dataset, group.imbalance_factor), group.dataset)
         why = next((not_run[key] for key in keys if key in not_run), "no run")

@@ -14,7 +14,7 @@ from lt_core.errors import ConfigError
 from lt_core.tables.plans import get
 from lt_core.tables.plans import plan as full_plan
 from lt_core.training import recipes
-from lt_core.training.config import RunConfig
+from lt_core.training.config import RunConfig, changed_fields, overrides_text, variant_of
 
 #: Groups of classes, by their number of training images.
 GROUPS = ("many", "medium", "few")
@@ -35,7 +35,6 @@ class Group:
     protocol: tuple
     runs: pd.DataFrame
     planned: int
-    borrowed: bool = False
 
     @property
     def comparable(self) -> tuple[str, ...]:
@@ -98,7 +97,7 @@ def found_groups(records: pd.DataFrame, table: str) -> list[Group]:
         if key[0] in losses.names()
     ]
     there = {_place(g) for g in groups if g.is_full and g.has_usual_classifier}
-    planned = planned_groups(records.iloc[:0], full_plan(table, once_when_balanced=False))
+    planned = planned_groups(records.iloc[:0], full_plan(table))
     return [*groups, *(group for group in planned if _place(group) not in there)]
 
 
@@ -127,8 +126,10 @@ def _variant(method: str, params: str, recorded: str) -> str:
     if not params:
         return recorded
     try:
-        return RunConfig("digits", method, params=json.loads(params)).variant
-    except (ConfigError, ValueError):  # a parameter that is no more
+        given = dict(json.loads(params))
+        reduction = given.pop("reduction", "mean")
+        return variant_of(method, {"reduction": reduction, **losses.converted(method, given)})
+    except (ConfigError, ValueError, TypeError):  # a parameter that is no more, or no parameters
         return params
 
 
@@ -137,7 +138,6 @@ def _overrides(recipe: str, numbers: str, recorded: str) -> str:
     if not numbers:
         return recorded
     try:
-        changed = RunConfig("digits", "softmax", recipe=recipe, overrides=json.loads(numbers))
-    except (ConfigError, ValueError):  # a field that is no more
+        return overrides_text(changed_fields(recipe, dict(json.loads(numbers))))
+    except (ConfigError, ValueError, TypeError):  # a field that is no more, or no numbers
         return numbers
-    return changed.overrides_text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,8 +13,8 @@ import pandas as pd
 
 from lt_core import data, losses
 from lt_core.errors import ConfigError, unknown
-from lt_core.statistics import SOFTMAX_WHEN_BALANCED
-from lt_core.training.config import RunConfig
+from lt_core.losses.parameters import convert
+from lt_core.training.config import RunConfig, in_range
 
 #: Published numbers that ship with the package; table2 is kept for reading only.
 PUBLISHED = ("table1", "table2", "table3", "gala")
@@ -146,7 +147,8 @@ def rows(table: str | None = None) -> tuple[str, ...]:
     if table is not None:
         return tuple(row.label for row in (*get(table).rows, *get(table).beyond))
     labels = [row.label for entry in TABLES.values() for row in (*entry.rows, *entry.beyond)]
-    return tuple(dict.fromkeys([*labels, *losses.names()]))
+    names = [name + after for after in ("", REBALANCED) for name in losses.names()]
+    return tuple(dict.fromkeys([*labels, *names]))
 
 
 def published(table: str) -> pd.DataFrame:
@@ -177,37 +179,37 @@ def plan(
     recipe: str | Sequence[str] | None = None,
     subset_seed: int = 0,
     model: str | None = None,
-    once_when_balanced: bool = True,
 ) -> list[RunConfig]:
     """The runs behind a table, or a part of it, most wanted first: factors, then seeds.
 
     ``None`` stands for what the table covers; for data sets that are not the table's own,
     for the factors 100, 10 and 1 and the data set's own recipe. ``methods`` are labels of
     rows or names of losses. ``seeds`` is how many, or which. ``model`` is another network
-    than the data set's own. ``once_when_balanced`` leaves out, at factor 1, methods that
-    are softmax there; :func:`cells` fills them in.
+    than the data set's own.
 
     Raises ConfigError for an unknown table, data set, method or recipe, with the nearest
-    name, and for a factor below 1 or one that leaves a class without an image.
+    name, for a factor below 1 or one that leaves a class without an image, and for a list
+    without an entry: what is asked for is at least one run.
     """
     entry = get(table)
-    datasets = [dataset] if isinstance(dataset, str) else list(dataset or entry.datasets)
-    asked = [find_row(table, label) for label in listed(methods)]
+    datasets = _asked("dataset", dataset) or entry.datasets
+    asked = [find_row(table, label) for label in _asked("methods", methods)]
+    factors_asked = _asked("imbalance_factors", imbalance_factors)
+    factors_asked = [convert("imbalance_factor", factor, float) for factor in factors_asked]
+    seeds, recipe = _seeds(seeds), _asked("recipe", recipe)
     configs = {}
     for name in datasets:
         beyond = () if name in entry.datasets else entry.beyond
         chosen = asked or [*entry.rows, *beyond]
         if name not in data.names():
             raise unknown("data set", name, data.names())
-        factors = listed(imbalance_factors) or _default_factors(entry, name)
+        factors = factors_asked or _default_factors(entry, name)
         if head := data.info(name).head_count:
             for factor in factors:  # refuses one that leaves a class without an image
                 data.class_counts(data.info(name).num_classes, head, factor)
-        for factor, used in ((f, r) for f in factors for r in _recipes(entry, name, recipe)):
-            for seed in _seeds(seeds):
+        for factor, used in itertools.product(factors, recipe or _recipes(entry, name)):
+            for seed in seeds:
                 for row in chosen:
-                    if once_when_balanced and factor == 1 and row.method in SOFTMAX_WHEN_BALANCED:
-                        continue
                     config = RunConfig(
                         dataset=name,
                         method=row.method,
@@ -247,10 +249,19 @@ def listed(values: object) -> list:
     return list(values) if isinstance(values, Iterable) else [values]
 
 
+def _asked(name: str, values: object) -> list:
+    """The values asked for; none where None was given, while a list without any is refused."""
+    found = listed(values)
+    if values is not None and not found:
+        raise ConfigError(f"{name}: expected at least one, got {values!r}; leave it out for all")
+    return found
+
+
 def _seeds(seeds: int | Iterable[int]) -> list[int]:
-    if isinstance(seeds, bool) or (isinstance(seeds, int) and seeds < 1):
-        raise ConfigError(f"seeds: expected how many (from 1) or a list of seeds, got {seeds!r}")
-    return list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    several = listed(seeds)
+    if not isinstance(seeds, Iterable) or (isinstance(seeds, str) and len(several) == 1):
+        return list(range(in_range("seeds", seeds, 1, 10_000)))
+    return _asked("seeds", several)
 
 
 def _default_factors(entry: Table, dataset: str) -> tuple[float, ...]:
@@ -259,9 +270,7 @@ def _default_factors(entry: Table, dataset: str) -> tuple[float, ...]:
     return tuple(factor for factor in wanted if head is None or head >= factor)
 
 
-def _recipes(entry: Table, dataset: str, recipe: str | Sequence[str] | None) -> list[str | None]:
-    """The recipes asked for; else the table's, or the data set's own where it is none of them."""
-    if recipe is not None:
-        return [recipe] if isinstance(recipe, str) else list(recipe)
+def _recipes(entry: Table, dataset: str) -> list[str | None]:
+    """The table's recipes, or the data set's own where it is none of them."""
     own = data.info(dataset).recipe
     return list(entry.recipes) if own in {"ldam_drw", None} else [own]

@@ -8,12 +8,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
 from lt_core.errors import ConfigError
-from lt_core.statistics import compare_methods
+from lt_core.statistics import Spread, compare_methods, least_difference
 from lt_core.tables.grouping import BLOCK, GROUPS
 
 ALPHA = 0.05
@@ -34,9 +32,9 @@ def coverage(cells: pd.DataFrame) -> str:
 def ranking(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> str:
     """Which method stands highest and lowest at ``factor``, and which rows noise may explain.
 
-    Chance parts the means of n and m runs by up to :math:`t_{.975, df} s \\sqrt{1/n + 1/m}` in 95
-    of 100 cases, s the standard deviation of one run, pooled over the methods. A re-balanced
-    row, whose extra step sees the whole test set, is not ranked.
+    Chance parts the means of n and m runs by less than :func:`.least_difference` in 95 of
+    100 cases. A re-balanced row, whose extra step sees the whole test set, is not ranked.
+    Raises ConfigError where the cells are of several experiments.
     """
     part = _as_trained(cells, factor)
     if len(part) < 2:
@@ -49,37 +47,34 @@ def ranking(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> st
     reference = part[part["method"] == baseline]
     if len(reference) and baseline not in (top["method"], bottom["method"]):
         text += f"; {_name(reference.iloc[0])} has {_percent(reference['mean'].iloc[0])}"
-    if top["df"]:
-        t = stats.t.ppf(0.975, top["df"]) * top["pooled_sd"]
-        chance = t * np.sqrt(1 / top["n"] + 1 / part["n"])
-        near = part[(top["mean"] - part["mean"] < chance) & (part["method"] != top["method"])]
-        listed = ", ".join(_name(cell) for _, cell in near.iterrows()) or "no other row"
-        two = f"two means of {top['n']} runs" if top["n"] > 1 else "two single runs"
-        return (
-            f"{text}. One run scatters by {top['pooled_sd']:.1f} points (standard deviation, "
-            f"pooled over all that was run in this way, {top['df']} degrees of freedom), so "
-            f"chance alone can part {two} by {t * np.sqrt(2 / top['n']):.1f} points. That near "
-            f"to the highest: {listed}."
-        )
-    return f"{text}. With one seed nothing says how far a run scatters."
+    spread = Spread(top["pooled_sd"], top["df"])
+    if not spread.is_known:
+        return f"{text}. Without several seeds that differ, nothing says how far a run scatters."
+    near = [
+        _name(cell)
+        for _, cell in part.iterrows()
+        if cell["method"] != top["method"]
+        and top["mean"] - cell["mean"] < least_difference(spread, top["n"], cell["n"])
+    ]
+    two = f"two means of {top['n']} runs" if top["n"] > 1 else "two single runs"
+    return (
+        f"{text}. One run scatters by {spread.sd:.1f} points (standard deviation, "
+        f"pooled over all that was run in this way, {spread.df} degrees of freedom), so "
+        f"chance alone can part {two} by {least_difference(spread, top['n'], top['n']):.1f} "
+        f"points. That near to the highest: {', '.join(near) or 'no other row'}."
+    )
 
 
 def differences(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> pd.DataFrame:
     """The methods at ``factor`` against ``baseline``: see :func:`.compare_methods`.
 
-    Every run counts once. A re-balanced row, and one that borrows softmax's runs, has no
-    runs of its own and is left out; ``attrs["left_out"]`` of the result names those rows.
-    Raises ConfigError where the cells are of several experiments: seeds are shared, and
-    noise is alike, within one only.
+    Every run counts once. A re-balanced row has no runs of its own and is left out;
+    ``attrs["left_out"]`` of the result names those rows, ``attrs["no_shared_seed"]`` the
+    methods whose difference cannot be estimated. Raises ConfigError where the cells are of
+    several experiments: seeds are shared, and noise is alike, within one only.
     """
     part = _run(cells, factor)
-    several = [name for name in BLOCK if len(part[name].unique()) > 1]
-    if several:
-        raise ConfigError(
-            f"cells: expected one experiment at factor {factor:g}, got several that differ in "
-            f"{', '.join(several)}; choose one before comparing methods"
-        )
-    copies = part["rebalanced"].astype(bool) | part["borrowed"].astype(bool)
+    copies = part["rebalanced"].astype(bool)
     own = part.loc[~copies, ["method", "seeds", "values"]]
     runs = own.explode(["seeds", "values"]).rename(columns={"seeds": "seed", "values": "top1"})
     table = compare_methods(runs.astype({"top1": float}), baseline)
@@ -89,18 +84,27 @@ def differences(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -
 
 def significance(differences: pd.DataFrame, baseline: str = "softmax") -> str:
     """Which of the ``differences`` noise does not explain, after Holm's correction."""
-    if differences.empty or differences["p_holm"].isna().all():
-        return f"There is nothing to test by: differences from `{baseline}` need several seeds."
+    nothing = f"There is nothing to test by: differences from {_code(baseline)} need"
     found = differences[differences["p_holm"] < ALPHA]
     listed = ", ".join(
         f"{_code(name)} ({row['difference']:+.1f})" for name, row in found.iterrows()
     )
     text = (
-        f"{len(found)} of {len(differences)} rows differ from `{baseline}` by more than noise "
-        f"explains (Holm-adjusted p < {ALPHA}){': ' if listed else ''}{listed}."
+        f"{len(found)} of {len(differences)} rows differ from {_code(baseline)} by more than "
+        f"noise explains (Holm-adjusted p < {ALPHA}){': ' if listed else ''}{listed}."
     )
-    left_out = ", ".join(map(_code, differences.attrs.get("left_out", ())))
-    return f"{text} Not tested, having no runs of their own: {left_out}." if left_out else text
+    if differences.empty:
+        text = f"{nothing} runs of it and of another method, with a seed in common."
+    elif differences["p_holm"].isna().all():
+        text = f"{nothing} several seeds that differ."
+    reasons = {
+        "no_shared_seed": f"having no seed in common with {_code(baseline)}",
+        "left_out": "having no runs of their own",
+    }
+    for attribute, reason in reasons.items():
+        if names := ", ".join(map(_code, differences.attrs.get(attribute, ()))):
+            text += f" Not tested, {reason}: {names}."
+    return text
 
 
 def trade(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> str:
@@ -143,21 +147,18 @@ def provenance(cells: pd.DataFrame, records: pd.DataFrame) -> str:
     used = {key for keys in cells["keys"] for key in keys}
     if not used:
         return "No run has finished yet."
-    runs = records[records["key"].isin(used)]
+    told = ["seed", "seconds", "pack", "hardware", "lt_core", "commit", "torch"]
+    runs = records[records["key"].isin(used)].reindex(columns=told)
     seeds = ", ".join(f"{seed:g}" for seed in sorted(runs["seed"].unique()))
     # Runs that shared a device waited for each other: their seconds count it once each.
-    alone = runs["pack"].fillna(1) if "pack" in runs else 1
-    hours = (runs["seconds"] / alone).sum() / 3600
+    hours = (runs["seconds"] / runs["pack"].fillna(1)).sum() / 3600
     spent = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"
-    hardware = runs["hardware"].str.replace(r"\b1 threads", "1 thread", regex=True)
-    versions = (
-        f"{name} {_listed(runs[column])}"
-        for name, column in (("lt_core", "lt_core"), ("commit", "commit"), ("torch", "torch"))
-        if runs[column].astype(str).str.len().gt(0).any()
-    )
+    hardware = runs["hardware"].astype("string").str.replace(r"\b1 threads", "1 thread", regex=True)
+    made = ((name, _listed(runs[name])) for name in ("lt_core", "commit", "torch"))
+    versions = ", ".join(f"{name} {listed}" for name, listed in made if listed)
     return (
         f"{len(runs)} runs, seeds {seeds}, {spent} of training in all on "
-        f"{_listed(hardware)}; {', '.join(versions)}."
+        f"{_listed(hardware) or 'hardware not told'}; {versions or 'versions not told'}."
     )
 
 
@@ -179,7 +180,14 @@ def command(table: str, request: Mapping[str, object]) -> str:
 
 
 def _run(cells: pd.DataFrame, factor: float) -> pd.DataFrame:
-    return cells[(cells["imbalance_factor"] == factor) & (cells["n"] > 0)]
+    """The cells at ``factor`` that have runs, of one experiment."""
+    part = cells[(cells["imbalance_factor"] == factor) & (cells["n"] > 0)]
+    if several := [name for name in BLOCK if len(part[name].unique()) > 1]:
+        raise ConfigError(
+            f"cells: expected one experiment at factor {factor:g}, got several that differ in "
+            f"{', '.join(several)}; choose one before comparing methods"
+        )
+    return part
 
 
 def _as_trained(cells: pd.DataFrame, factor: float) -> pd.DataFrame:
@@ -200,8 +208,10 @@ def _code(text: object) -> str:
 
 
 def _listed(values: pd.Series) -> str:
-    return ", ".join(_code(value) for value in pd.unique(values.dropna()))
+    return ", ".join(_code(value) for value in values.dropna().unique() if value != "")
 
 
 def _number(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    """``100`` for 100.0; every digit where it has more than ``g`` shows."""
+    short = f"{value:g}" if isinstance(value, float) else str(value)
+    return short if not isinstance(value, float) or float(short) == value else repr(float(value))

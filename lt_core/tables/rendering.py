@@ -10,6 +10,9 @@ import pandas as pd
 
 from lt_core.tables.grouping import BLOCK, GROUPS
 
+#: Stands where there is no number: a group without a class, an interval without a spread.
+NOTHING = "\N{EN DASH}"
+
 
 @dataclass(frozen=True)
 class Rendered:
@@ -64,7 +67,7 @@ def render_differences(differences: pd.DataFrame, baseline: str = "softmax") -> 
     frame = pd.DataFrame({"method": differences.index})
     frame["difference, points"] = differences["difference"].map("{:+.2f}".format).to_numpy()
     frame["95 % interval"] = [
-        "" if math.isnan(low) else f"{low:+.2f} to {high:+.2f}"
+        NOTHING if math.isnan(low) else f"{low:+.2f} to {high:+.2f}"
         for low, high in differences[["low", "high"]].to_numpy()
     ]
     frame["p, Holm"] = differences["p_holm"].map(_p_value).to_numpy()
@@ -81,8 +84,8 @@ def render_cost(cells: pd.DataFrame, runs: pd.DataFrame) -> Rendered:
     ``runs``: records. Runs of one method differ in data; read it as an order of magnitude.
     """
     keys = cells[~cells["rebalanced"].astype(bool)][["method", "keys"]].explode("keys")
-    spent = keys.merge(runs[["key", "seconds", "hardware", "pack"]], left_on="keys", right_on="key")
-    spent = spent.drop_duplicates("key")
+    spent = runs.reindex(columns=["key", "seconds", "hardware"]).astype({"key": object})
+    spent = keys.merge(spent, left_on="keys", right_on="key").drop_duplicates("key")
     blocks = []
     for hardware, part in spent.groupby("hardware", sort=False):
         minutes = part.groupby("method", sort=False)["seconds"].agg(["median", "size"])
@@ -133,7 +136,7 @@ def _across(block: pd.DataFrame) -> pd.DataFrame:
             frame[f"paper {factor:g}"] = part["paper"].map(_number).reindex(methods).to_numpy()
             if part["n"].any():  # else the cell itself says why it was not run
                 frame[f"verdict {factor:g}"] = part["verdict"].reindex(methods).to_numpy()
-    return frame.fillna("")
+    return frame.fillna(NOTHING)
 
 
 def _caption(block: pd.DataFrame) -> str:
@@ -169,11 +172,11 @@ def _comparability(block: pd.DataFrame) -> str:
 
 
 def _number(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.2f}"
+    return NOTHING if math.isnan(value) else f"{value:.2f}"
 
 
 def _p_value(p: float) -> str:
-    return "" if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
+    return NOTHING if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _html(caption: str, frame: pd.DataFrame, folded: bool) -> str:

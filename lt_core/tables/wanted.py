@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from lt_core.errors import unknown
 from lt_core.tables.plans import plan
-from lt_core.training.config import RunConfig
+from lt_core.training.config import RunConfig, in_range
 
 #: Arguments of :func:`~lt_core.tables.plan`, most wanted first. The last but two draws the
 #: long-tailed subset anew with every seed: how much of the noise is the choice of images?
@@ -48,14 +49,18 @@ def wanted(
 
     ``dataset`` keeps the runs on one data set, for a machine that holds only that one.
     ``model`` and ``epochs`` make a rehearsal of it all, ``seeds`` limits the runs a cell.
+    Raises ConfigError for a data set that none of the tables wants.
     """
-    configs = {}
+    configs, known = {}, {}
     for part in PARTS:
         several = part.get("seeds", 3)
         if seeds is not None and isinstance(several, int):
-            several = min(seeds, several)
+            several = min(in_range("seeds", seeds, 1, 10_000), several)
         asked = {**part, "seeds": several, "model": model, "epochs": epochs}
         for config in plan(**asked, precision=precision):
+            known[config.dataset] = True
             if dataset in (None, config.dataset):
                 configs.setdefault(config.key, config)
+    if not configs:
+        raise unknown("data set of the wanted runs", dataset, known)
     return list(configs.values())

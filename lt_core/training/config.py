@@ -98,15 +98,7 @@ class RunConfig:
         if takes_cosines and classifier != "cosine":
             raise ConfigError(f"classifier: {self.method} takes cosines, expected 'cosine'")
         name = info.recipe if self.recipe is None else self.recipe
-        declared, types = recipes.get(name).numbers(), get_type_hints(recipes.Recipe)
-        overrides = {}
-        for key, value in self.overrides.items():
-            if key not in declared:
-                raise unknown(f"field of recipe {name}", key, declared)
-            value = convert(key, value, types[key])
-            value = tuple(value) if isinstance(value, list) else value
-            if value != declared[key]:
-                overrides[key] = value
+        overrides = changed_fields(name, self.overrides)
         recipe = recipes.get(name, overrides)
         factor = in_range("imbalance_factor", self.imbalance_factor, 1.0, 1e6)
         holdout = in_range("holdout", self.holdout, 0, 10**6)
@@ -148,17 +140,12 @@ class RunConfig:
     @property
     def variant(self) -> str:
         """The parameters that differ from the method's defaults, ``"a=1,b=2"``."""
-        defaults = {"reduction": "mean", **losses.defaults(self.method)}
-        return ",".join(
-            f"{name}={_text(value)}"
-            for name, value in sorted(self.params.items())
-            if value != defaults[name]
-        )
+        return variant_of(self.method, self.params)
 
     @property
     def overrides_text(self) -> str:
         """The recipe's fields that were replaced, ``"a=1,b=2"``."""
-        return ",".join(f"{name}={value}" for name, value in sorted(self.overrides.items()))
+        return overrides_text(self.overrides)
 
     def resolved_recipe(self) -> recipes.Recipe:
         return recipes.get(self.recipe, self.overrides)
@@ -187,6 +174,34 @@ class RunConfig:
             values["recipe"] = recipe.pop("name", None)
             values["overrides"] = recipe
         return cls(**values)
+
+
+def variant_of(method: str, params: Mapping) -> str:
+    """The ``params``, in their declared types, that differ from the method's defaults of today."""
+    defaults = {"reduction": "mean", **losses.defaults(method)}
+    return ",".join(
+        f"{name}={_text(value)}"
+        for name, value in sorted(params.items())
+        if value != defaults[name]
+    )
+
+
+def changed_fields(recipe: str, overrides: Mapping) -> dict:
+    """Those ``overrides``, in their declared types, that are not the recipe's own numbers."""
+    declared, types = recipes.get(recipe).numbers(), get_type_hints(recipes.Recipe)
+    changed = {}
+    for name, value in overrides.items():
+        if name not in declared:
+            raise unknown(f"field of recipe {recipe}", name, declared)
+        value = convert(name, value, types[name])
+        value = tuple(value) if isinstance(value, list) else value
+        if value != declared[name]:
+            changed[name] = value
+    return changed
+
+
+def overrides_text(overrides: Mapping) -> str:
+    return ",".join(f"{name}={value}" for name, value in sorted(overrides.items()))
 
 
 def key_of(config: Mapping) -> str:
