@@ -207,7 +207,7 @@ def _execute_side_by_side(pages: list[Page], jobs: int) -> None:
 
     def one(page: Page) -> None:
         print(f"executing {page.source.name}", flush=True)
-        page.executed.parent.mkdir(parents=True, exist_ok=True)
+        page.executed.unlink(missing_ok=True)  # whatever became of it: the folder is ours
         done = notebooks.run(
             page.source,
             page.executed,

@@ -136,6 +136,8 @@ def render(work: Path, html: Path) -> Path:
         raise BookError(
             f"the book has {len(problems)} problems, all in {work}/build.log:\n  {shown}"
         )
+    if os.path.lexists(html) and not (html / "searchindex.js").exists():
+        raise BookError(f"{html}: is there and is no book; move it away or give another --out")
     html.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(html, ignore_errors=True)
     shutil.move(built / "html", html)

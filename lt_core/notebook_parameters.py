@@ -139,6 +139,8 @@ def _as_container(value: object, kind: Kind) -> object:
         value = _literal(value)
     if kind.name == "dict":
         return dict(value) if isinstance(value, Mapping) else _REFUSED
+    if value is None or isinstance(value, Mapping):
+        return _REFUSED
     if not isinstance(value, list | tuple):  # "softmax,icb": a list as a command line gives it
         value = _listed(value)
     if kind.items:
@@ -161,7 +163,7 @@ def _literal(text: str) -> object:
     """Text as the Python literal it spells, else unchanged."""
     try:
         return ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, RecursionError, MemoryError):  # the last two: "-----…1"
         return text
 
 
@@ -228,20 +230,21 @@ def _check_meaning(resolved: dict, given: dict, where: str) -> None:
 
         for method in _listed(given[name]):
             # a loss, or a row of a table such as gala+rebalance or icb[inter]
-            if method is not None and str(method) not in tables.rows():
+            if str(method) not in tables.rows():
                 raise errors.unknown("method", method, tables.rows())
     for name in {"imbalance_factor", "imbalance_factors"} & given.keys():
         for factor in _listed(given[name]):
-            if factor is not None and factor < 1:
+            if not isinstance(factor, int | float) or factor < 1:
                 raise refuse(name, factor, ">= 1 (largest over smallest class)")
-            if factor is not None and isinstance(resolved.get("dataset"), str):
+            if isinstance(resolved.get("dataset"), str):
                 _check_profile(resolved["dataset"], factor)
-    if (epochs := given.get("epochs")) is not None and epochs < 1:
-        raise refuse("epochs", epochs, ">= 1")
+    for epochs in _listed(given.get("epochs")):
+        if not isinstance(epochs, int | float) or epochs < 1:
+            raise refuse("epochs", epochs, ">= 1")
     for name in {"seed", "seeds"} & given.keys():
         for seed in _listed(given[name]):
             least = 1 if name == "seeds" and isinstance(given[name], int) else 0  # how many
-            if seed is not None and seed < least:
+            if not isinstance(seed, int) or seed < least:
                 raise refuse(name, seed, f">= {least}")
     root = given.get("data_root")
     if root and not Path(root).expanduser().is_dir():

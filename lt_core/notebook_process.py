@@ -29,7 +29,7 @@ def _execute(job: dict) -> int:
 
     output = Path(job["output"])
     try:
-        lock = filelock.FileLock(beside(output, ".lock"))
+        lock = filelock.FileLock(beside(output, ".ipynb.lock"))
         lock.acquire(timeout=0)
     except filelock.Timeout:
         return errors.BusyError.exit_code
@@ -49,9 +49,12 @@ def _execute(job: dict) -> int:
         write(beside(output, ".status.json"), json.dumps(status))
         error = _papermill(job, partial)
         if error is None:
-            write(output, _finished_text(partial, job["name"]))
+            text = _finished_text(partial, job["name"])
+            # The hash first: an output of ours is known as ours, whenever we are killed.
+            status["output_sha256"] = hashlib.sha256(text.encode()).hexdigest()
+            write(beside(output, ".status.json"), json.dumps(status))
+            write(output, text)
             partial.unlink()
-            status["output_sha256"] = sha256(output)
     except KeyboardInterrupt:
         error = {"type": "KeyboardInterrupt", "message": "stopped"} | _cell_reached(partial)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -145,7 +148,12 @@ def _main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     job = json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_watch_parent, daemon=True).start()
-    return _execute(job)
+    try:
+        return _execute(job)
+    except OSError as error:  # of the output and what lies beside it
+        place = error.filename2 or error.filename or job["output"]
+        print(f"{place}: cannot be written ({error.strerror or error})", file=sys.stderr)
+        return errors.StoreError.exit_code
 
 
 def dumps(notebook) -> str:

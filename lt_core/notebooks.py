@@ -3,8 +3,8 @@
 ``run`` checks the parameters first, then hands the notebook to a process of its
 own, which executes it into ``x.partial.ipynb`` and renames that to ``x.ipynb``
 only after every cell has answered. ``x.status.json`` beside it says what
-happened. An older ``x.ipynb`` is removed when the new execution starts, so it is
-never taken for the new one.
+happened. The ``x.ipynb`` of an older execution is removed when the new one starts, so
+it is never taken for the new one; a file that no execution wrote is never replaced.
 
 Papermill's own record cannot be trusted with this: a kernel that was killed, or
 ``sys.exit(0)`` in a cell, leaves every cell marked "completed".
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.metadata
 import json
 import math
 import os
@@ -28,7 +27,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lt_core import errors, notebook_parameters
+from lt_core import errors, machine, notebook_parameters, records, runs
 from lt_core.notebook_process import (
     STOP_SECONDS,
     STOPPED,
@@ -42,6 +41,11 @@ from lt_core.notebook_process import (
 
 #: Files of the package that nothing that computes imports.
 LEFT_OUT = ("cli.py", "book.py", "book_pages.py")
+#: Packages whose version can change what a page shows.
+PACKAGES = (
+    *("torch", "torchvision", "pytorch-lightning", "numpy", "scipy", "statsmodels", "pandas"),
+    *("scikit-learn", "pyarrow", "pillow", "matplotlib", "seaborn"),
+)
 
 
 class NotebookError(errors.LtError):
@@ -80,14 +84,17 @@ def run(
     cells print on as it comes; ``timeout`` is for the whole notebook, in seconds;
     ``environment`` is added to the kernel's; another thread sets ``stop`` to end it.
 
-    Raises ConfigError before a kernel starts for a parameter that the notebook does
-    not have or that cannot be converted to its declared type; an error of
-    ``lt_core`` raised in a cell as itself; NotebookError for anything else that
-    kept a cell from running; BusyError when another process writes ``output``;
-    KeyboardInterrupt after the kernel was shut down.
+    Raises ConfigError, before a kernel starts and before any file is touched, for a
+    parameter that the notebook does not have or that cannot be converted to its declared
+    type, and for an ``output`` in whose place lies a file that no execution wrote, such as
+    the notebook itself; an error of ``lt_core`` raised in a cell as itself; NotebookError
+    for anything else that kept a cell from running; StoreError when ``output`` cannot be
+    written; BusyError when another process writes it; KeyboardInterrupt after the kernel
+    was shut down.
     """
     path, output = Path(path), Path(output)
     notebook = _load(path)
+    _refuse_to_replace(output, path)
     declared = parameters_of(path)
     given = notebook_parameters.check(declared, parameters or {}, path.name)
     resolved = {name: p.default for name, p in declared.items()} | given
@@ -113,7 +120,8 @@ def run(
     status = read_status(output) or {}
     if code == 0 and status.get("state") == "finished":
         if "store" in resolved:
-            status["results_sha256"] = results_sha256(Path(job["cwd"], resolved["store"]))
+            store = Path(job["cwd"], resolved["store"] or runs.default_store(job["cwd"]))
+            status["results_sha256"] = results_sha256(store)
             write(beside(output, ".status.json"), json.dumps(status, indent=1))
         return Execution(output, resolved, status["seconds"])
     if code == errors.BusyError.exit_code and status.get("state") != "failed":
@@ -135,42 +143,77 @@ def parameters_of(path: str | os.PathLike) -> dict[str, notebook_parameters.Para
 def read_status(output: str | os.PathLike) -> dict | None:
     """What is known of the last execution into ``output``, or None."""
     try:
-        status = json.loads(beside(Path(output), ".status.json").read_text("utf-8"))
-    except (OSError, ValueError):
+        status = json.loads(runs.read_bytes(beside(Path(output), ".status.json")))
+    except (OSError, ValueError, RecursionError):
         return None
-    return status if isinstance(status, dict) else None
+    return status if isinstance(status, dict) and "source_sha256" in status else None
 
 
 def finished(output: str | os.PathLike) -> dict | None:
     """The status of a complete, undamaged execution of this very file, or None."""
     status = read_status(output)
-    if status is None or status.get("state") != "finished" or not Path(output).exists():
+    if status is None or status.get("state") != "finished":
         return None
-    return status if status.get("output_sha256") == sha256(Path(output)) else None
+    return status if _wrote(status, Path(output)) else None
 
 
 def code_sha256() -> str:
-    """Hash of what decides a notebook's outputs beside itself: our sources and versions.
+    """Hash of what decides a notebook's outputs beside itself and a store.
 
-    The command line and the book are left out.
+    That is all that ships: our sources, without the command line and the book, with the
+    papers' numbers, the records and subsets, and the benchmarks; and the versions.
     """
     package = Path(__file__).parent
-    seen = hashlib.sha256()
-    for path in sorted(package.rglob("*")):
-        if path.is_file() and path.suffix != ".pyc" and path.name not in LEFT_OUT:
-            seen.update(f"{path.relative_to(package).as_posix()}\0{sha256(path)}\n".encode())
-    for name in ("torch", "numpy", "pandas", "matplotlib", "scikit-learn"):
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            seen.update(f"{name} {importlib.metadata.version(name)}\n".encode())
+    seen = hashlib.sha256(sys.version.encode())
+    for folder in (package, records.shipped("results"), records.shipped("benchmarks")):
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and path.suffix != ".pyc" and path.name not in LEFT_OUT:
+                name = f"{folder.name}/{path.relative_to(folder).as_posix()}"
+                seen.update(f"{name}\0{sha256(path)}\n".encode())
+    for name in PACKAGES:
+        seen.update(f"{name} {machine.installed(name)}\n".encode())
     return seen.hexdigest()
 
 
-def results_sha256(store: Path) -> str:
-    """Hash of the results in a store: what a notebook that draws from it can see."""
-    seen = hashlib.sha256()
-    for path in sorted(store.glob("*/result.json")):
-        seen.update(f"{path.parent.name} {sha256(path)}\n".encode())
-    return seen.hexdigest()
+def results_sha256(store: str | os.PathLike) -> str:
+    """Hash of what a notebook that draws from a store can see of it."""
+    found, set_aside = runs.scan(Path(store).resolve())
+    seen = [[[run.key, run.record, run.files] for run in found], set_aside]
+    return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
+
+
+def _refuse_to_replace(output: Path, source: Path) -> None:
+    """Raise ConfigError where executing into ``output`` would destroy what nobody executed.
+
+    An execution replaces its output and the files beside it, and deletes them when it fails.
+    """
+    if not output.name:
+        raise errors.ConfigError(f"output {output}: expected a file to write, such as x.ipynb")
+    status = read_status(output)
+    made = [beside(output, ".status.json"), beside(output, ".partial.ipynb")]
+    for path in (output, *made):
+        same_name = os.path.realpath(path).casefold() == os.path.realpath(source).casefold()
+        if same_name or (path.exists() and path.samefile(source)):
+            raise errors.ConfigError(
+                f"output {output}: would replace the notebook {source} itself; name another file"
+            )
+    foreign = [path for path in made if status is None and os.path.lexists(path)]
+    if os.path.lexists(output) and not _wrote(status, output):
+        foreign.append(output)
+    if foreign:
+        raise errors.ConfigError(
+            f"output {output}: {foreign[0].name} is there, and is not as an execution left it; "
+            "move it away or name another file"
+        )
+
+
+def _wrote(status: dict | None, output: Path) -> bool:
+    """Whether the file at ``output`` is the one that the execution with this status wrote."""
+    try:
+        found = hashlib.sha256(runs.read_bytes(output)).hexdigest()
+    except errors.StoreError:
+        return False
+    return status is not None and status.get("output_sha256") == found
 
 
 def _supervise(
@@ -226,6 +269,8 @@ def _error_of(status: dict, code: int, log: str, name: str, output: Path) -> err
         lines = [line for line in log.splitlines() if line.strip()]
         reason = f"signal {-code}" if code < 0 else f"exit code {code}"
         last = f": {lines[-1].strip()}" if lines else ""
+        if code == errors.StoreError.exit_code:
+            return errors.StoreError(f"{name}{last}")
         return NotebookStopped(f"{name}: its process ended with {reason}{last}")
     kind = getattr(errors, problem["type"], None)
     if isinstance(kind, type) and issubclass(kind, errors.LtError):

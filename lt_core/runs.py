@@ -296,6 +296,19 @@ def scan(store: str | os.PathLike | Store) -> tuple[list[Run], list[str]]:
     return runs, set_aside
 
 
+def default_store(start: str | os.PathLike = ".") -> Path:
+    """``runs`` in the checkout around ``start``, else in the package's, else in ``start``.
+
+    So a notebook keeps its runs in one place, whether Jupyter starts it in the notebook's
+    folder or papermill in the caller's.
+    """
+    start = Path(start).resolve()
+    for folder in (start, *start.parents, Path(__file__).parents[1]):
+        if all((folder / name).exists() for name in ("lt_core", "notebooks", "pyproject.toml")):
+            return folder / "runs"
+    return start / "runs"
+
+
 def missing_store(path: str | os.PathLike) -> str:
     """Why ``path`` is no store: neither prepared by us nor with a run in it. "" if it is one."""
     path = Path(path)

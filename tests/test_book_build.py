@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import subprocess
 
 import ci_book
 import filelock
@@ -144,6 +145,29 @@ def test_a_page_with_a_warning_means_no_book_however_often_it_is_built(root):
             book.build(root)
         assert "nobody" in str(caught.value)
     assert (root / "_build/html/old").exists()
+
+
+@pytest.mark.parametrize("old", ["my page", "a book of ours", None])
+def test_only_a_book_is_replaced_by_a_book(tmp_path, monkeypatch, old):
+    def rendered(*arguments, **options):
+        (tmp_path / "work/_build/html").mkdir(parents=True)
+        (tmp_path / "work/_build/html/index.html").write_text("new")
+        return subprocess.CompletedProcess(arguments, 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", rendered)
+    html = tmp_path / "site/html"
+    (tmp_path / "work").mkdir()
+    if old:
+        html.mkdir(parents=True)
+        (html / "index.html").write_text(old)
+    if old == "a book of ours":
+        (html / "searchindex.js").write_text("")
+    if old == "my page":
+        with pytest.raises(book.BookError, match="site/html: is there and is no book; move it"):
+            book_pages.render(tmp_path / "work", html)
+        assert (html / "index.html").read_text() == old
+    else:
+        assert book_pages.render(tmp_path / "work", html).read_text() == "new"
 
 
 def test_two_processes_do_not_build_one_book(root):

@@ -9,7 +9,7 @@ import warnings
 import pytest
 from stores import add_run, edited, files
 
-from lt_core import cli, runs
+from lt_core import cli, reproduction, runs
 from lt_core.runs import CHECKPOINTS, HISTORY, LOGITS, METRICS, RESULT
 
 TINY = "--dataset digits --method softmax --imbalance-factor 100 --epochs 2 --device cpu"
@@ -290,6 +290,18 @@ def test_status_the_table_and_the_records_agree_on_what_counts(call, tmp_path, m
     for said in (status, table, merged):
         reasons = [line.partition("set aside")[2] for line in said.splitlines() if "aside" in line]
         assert [reason.split(": ")[1] for reason in reasons] == named
+
+
+@pytest.mark.parametrize("name", ["reproduce_table1.ipynb", "01_softmax_gradient.ipynb"])
+def test_a_notebook_of_the_checkout_is_no_place_for_an_output(call, tmp_path, name):
+    place = reproduction.notebook_path("reproduce_table1").with_name(name)
+    before = place.read_bytes()
+    options = "--dataset digits --imbalance-factor 100 --methods softmax --seeds 1 --epochs 1"
+    code, out, lines = call(f"reproduce table1 {options} --store", tmp_path, "--output", place)
+    assert (code, out, len(lines)) == (2, "", 1)
+    assert f"output {place}: " in lines[0]
+    assert place.read_bytes() == before
+    assert not list(tmp_path.glob("*/checkpoint"))
 
 
 def test_merge_joins_and_writes_records(call, tmp_path):

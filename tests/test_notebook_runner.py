@@ -1,7 +1,10 @@
 """The papermill runner against what really happens to notebooks: R13 and section 2.7."""
 
+import contextlib
+import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,12 +12,14 @@ import time
 from pathlib import Path
 
 import pytest
+from stores import IN_PLACE_OF_A_FILE, add_run, files
 
-from lt_core import errors, notebook_parameters, notebooks
+from lt_core import errors, machine, notebook_parameters, notebook_process, notebooks, records, runs
 
 nbformat = pytest.importorskip("nbformat", reason="needs the notebooks extra")
 pytest.importorskip("papermill", reason="needs the notebooks extra")
 
+ROOT = Path(__file__).parents[1]
 PARAMETERS = """\
 epochs = 3  # how many
 rate: float = 1e-1
@@ -86,7 +91,14 @@ def wait_until(condition, seconds=20.0):
         ("factors", "100, 1", (100, 1)),
         ("factors", [50], (50,)),
         ("factors", 10, (10,)),
+        ("factors", "[100, 1]", (100, 1)),
+        ("factors", "(100, 1)", (100, 1)),
         ("methods", "softmax,icb", ["softmax", "icb"]),
+        ("methods", "icb[intra,ura],softmax", ["icb[intra,ura]", "softmax"]),
+        ("methods", "softmax, icb[inter,intra,ura]", ["softmax", "icb[inter,intra,ura]"]),
+        ("methods", "['softmax', 'icb[intra,ura]']", ["softmax", "icb[intra,ura]"]),
+        ("methods", "[softmax, icb[intra,ura]]", ["softmax", "icb[intra,ura]"]),
+        ("methods", "icb[intra,ura]", ["icb[intra,ura]"]),
         ("free", "1e-3", 1e-3),
         ("free", "word", "word"),
         ("free", None, None),
@@ -116,6 +128,10 @@ def test_values_are_converted_to_the_declared_type(declared, name, given, expect
         ("layers", "many"),
         ("factors", "100,x"),
         ("factors", [1.5]),
+        ("factors", None),
+        ("factors", {100: 1}),
+        ("factors", "-" * 100_000 + "1"),
+        ("factors", "[" * 100_000),
         ("methods", [3]),
     ],
 )
@@ -150,6 +166,22 @@ def test_a_value_without_meaning_is_refused_before_a_kernel_starts(tmp_path, giv
     with pytest.raises(errors.LtError, match=message):
         notebooks.run(path, tmp_path / "out.ipynb", given)
     assert [p.name for p in tmp_path.iterdir()] == ["x.ipynb"]
+
+
+def test_rows_with_commas_in_their_names_are_parameters_of_the_tables_notebook():
+    declared = notebooks.parameters_of(ROOT / "notebooks/reproduce_table3.ipynb")
+    given = {"methods": "icb[intra,ura],softmax", "imbalance_factors": "100,10"}
+    checked = notebook_parameters.check(declared, given, "x.ipynb")
+    assert checked == {"methods": ["icb[intra,ura]", "softmax"], "imbalance_factors": [100, 10]}
+    with pytest.raises(errors.ConfigError, match=r"did you mean 'icb\[intra,ura\]'"):
+        notebook_parameters.check(declared, {"methods": "icb[intra,urs],softmax"}, "x.ipynb")
+
+
+@pytest.mark.parametrize("name", ["epochs", "imbalance_factor", "seed"])
+def test_text_where_a_number_is_due_is_refused_whatever_is_declared(tmp_path, name):
+    path = written(tmp_path / "x.ipynb", "1", parameters=f"{name} = None")
+    with pytest.raises(errors.ConfigError, match=f"parameter {name} must be"):
+        notebooks.run(path, tmp_path / "out.ipynb", {name: "many"})
 
 
 @pytest.mark.parametrize(
@@ -200,6 +232,129 @@ def test_a_finished_notebook_carries_its_parameters_and_its_status(tmp_path):
     assert notebooks.finished(done.output) is None  # altered since
 
 
+# --- what lies where the output is to be
+
+
+def executed_before(output, state="finished"):
+    """What an earlier execution into ``output`` left."""
+    output.write_text("an older output")
+    status = {"state": state, "source_sha256": "", "output_sha256": sha256(output)}
+    notebook_process.beside(output, ".status.json").write_text(json.dumps(status))
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def edited_since(output):
+    executed_before(output)
+    output.write_text("an older output, and what I think of it")
+
+
+FOREIGN = {
+    "the source": lambda source, output: "x.ipynb",
+    "a link to it": lambda source, output: output.symlink_to(source),
+    "a second name of it": lambda source, output: output.hardlink_to(source),
+    "it, spelt otherwise": lambda source, output: "../notebooks/./x.ipynb",
+    "it, in capitals": lambda source, output: "X.ipynb",
+    "it, by way of a linked folder": lambda source, output: (
+        (source.parent / "link").symlink_to(".") or "link/x.ipynb"
+    ),
+    "another notebook": lambda source, output: shutil.copy(source, output),
+    "any other file": lambda source, output: output.write_text("my notes"),
+    "an execution, edited since": lambda source, output: edited_since(output),
+    "another's status": lambda source, output: output.with_name("out.status.json").write_text(
+        '{"mine": 1}'
+    ),
+    "another's partial": lambda source, output: output.with_name("out.partial.ipynb").write_text(
+        "mine"
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FOREIGN)
+def test_what_no_execution_wrote_is_never_replaced(tmp_path, case):
+    (tmp_path / "notebooks").mkdir()
+    source = written(tmp_path / "notebooks" / "x.ipynb", "1 / 0")
+    output = tmp_path / "notebooks" / "out.ipynb"
+    named = FOREIGN[case](source, output)
+    output = source.parent / named if case.startswith(("the", "it")) else output
+    before = files(tmp_path)
+    with pytest.raises(errors.ConfigError, match=rf"output .*{output.name}: .* name another file"):
+        notebooks.run(source, output)
+    assert files(tmp_path) == before
+
+
+def test_a_partial_output_that_is_executed_itself_is_not_lost(tmp_path):
+    source = written(tmp_path / "x.partial.ipynb", "1 / 0")
+    before = files(tmp_path)
+    with pytest.raises(errors.ConfigError, match="would replace the notebook"):
+        notebooks.run(source, tmp_path / "x.ipynb")
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("put", IN_PLACE_OF_A_FILE.values(), ids=IN_PLACE_OF_A_FILE)
+@pytest.mark.parametrize("name", ["out.ipynb", "out.status.json", "out.partial.ipynb"])
+def test_what_is_no_file_is_never_replaced(tmp_path, put, name):
+    source = written(tmp_path / "x.ipynb", "1 / 0")
+    put(tmp_path / name)
+    with pytest.raises(errors.ConfigError, match=f"{name} is there"):
+        notebooks.run(source, tmp_path / "out.ipynb")
+    assert os.path.lexists(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["", ".", "/"])
+def test_an_output_without_a_name_is_refused(tmp_path, name):
+    with pytest.raises(errors.ConfigError, match="expected a file to write"):
+        notebooks.run(written(tmp_path / "x.ipynb", "1"), name)
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    source = written(tmp_path / "x.ipynb", "1")
+    (tmp_path / "out.ipynb.lock").mkdir()
+    with pytest.raises(errors.StoreError, match=r"out\.ipynb\.lock: cannot be written \(Is a dir"):
+        notebooks.run(source, tmp_path / "out.ipynb")
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_killed_around_every_operation_its_output_is_known_as_its_own(tmp_path, monkeypatch):
+    """Whenever an execution is killed, the next one into the same place is not refused."""
+    source = written(tmp_path / "x.ipynb", "1")
+    output = tmp_path / "out.ipynb"
+    monkeypatch.setattr(signal, "signal", lambda *arguments: None)
+
+    def executed(job, partial):
+        partial.write_text(source.read_text())
+
+    monkeypatch.setattr(notebook_process, "_papermill", executed)
+    status = {"source_sha256": sha256(source)}
+    job = {"output": str(output), "name": "x.ipynb", "status": status}
+    for at in range(1, 20):
+        seen = 0
+        with monkeypatch.context() as patched:
+            for owner, name in ((os, "replace"), (Path, "unlink")):
+                operation = getattr(owner, name)
+
+                def counted(*arguments, operation=operation, at=at, **options):
+                    nonlocal seen
+                    seen += 1
+                    if seen == at:
+                        raise Killed
+                    return operation(*arguments, **options)
+
+                patched.setattr(owner, name, counted)
+            with contextlib.suppress(Killed):
+                assert notebook_process._execute(job) == 0
+        notebooks._refuse_to_replace(output, source)
+        if at > seen:
+            break
+    assert seen >= 5
+    assert notebooks.finished(output)["output_sha256"] == sha256(output)
+
+
 FAULTS = {
     "an error": ("raise ValueError('no such thing')", "ValueError.*cell 3.*no such thing"),
     "sys.exit(0)": ("import sys; sys.exit(0)", "SystemExit 0; a notebook has to run to its end"),
@@ -214,7 +369,7 @@ def test_a_notebook_that_stopped_is_not_counted(tmp_path, fault, last):
     code, message = FAULTS[fault]
     path = written(tmp_path / "x.ipynb", "1", code, *([] if last else ["2"]))
     output = tmp_path / "out.ipynb"
-    output.write_text("an older output")
+    executed_before(output)
     with pytest.raises(notebooks.NotebookError, match=message) as caught:
         notebooks.run(path, output)
     assert "\n" not in str(caught.value)
@@ -329,3 +484,82 @@ def test_status_is_json_that_others_can_read(tmp_path):
         "seconds",
         "started",
     } <= status.keys()
+
+
+# --- freshness
+
+
+@pytest.mark.parametrize("folder", ["results", "benchmarks"])
+@pytest.mark.parametrize("name", ["new.csv", "old.csv", "subsets/old.json.gz"])
+def test_the_code_of_a_page_covers_the_records_that_ship(tmp_path, monkeypatch, folder, name):
+    for each in ("results", "benchmarks"):
+        (tmp_path / each / "subsets").mkdir(parents=True)
+        for old in ("old.csv", "subsets/old.json.gz"):
+            (tmp_path / each / old).write_text("1,2")
+    monkeypatch.setattr(records, "shipped", lambda folder: tmp_path / folder)
+    before = notebooks.code_sha256()
+    assert notebooks.code_sha256() == before
+    (tmp_path / folder / name).write_text("1,3")
+    assert notebooks.code_sha256() != before
+
+
+@pytest.mark.parametrize("package", notebooks.PACKAGES)
+def test_the_code_of_a_page_covers_the_versions_of_packages(monkeypatch, package):
+    before, installed = notebooks.code_sha256(), machine.installed
+    new = lambda name: "0.0.1" if name == package else installed(name)  # noqa: E731
+    monkeypatch.setattr(machine, "installed", new)
+    assert notebooks.code_sha256() != before
+
+
+def test_what_a_page_can_see_of_a_store(tmp_path):
+    run = add_run(tmp_path / "runs", "a")
+    seen = [notebooks.results_sha256(tmp_path / "none"), notebooks.results_sha256(run.path.parent)]
+    (run.path / runs.LOGITS).write_bytes(b"no table looks at them")
+    assert notebooks.results_sha256(run.path.parent) == seen[-1]
+    for name in (runs.HISTORY, runs.RESULT):
+        (run.path / name).write_bytes(b"[" * 200_000)
+        seen.append(notebooks.results_sha256(run.path.parent))
+    assert len(set(seen)) == 4
+
+
+# --- papermill by itself
+
+
+def test_runs_are_kept_in_the_checkout_wherever_a_notebook_is_started(tmp_path, monkeypatch):
+    for checkout in ("one", "two"):
+        for name in ("lt_core", "notebooks/deep", "pyproject.toml"):
+            (tmp_path / checkout / name).mkdir(parents=True)
+    for start in ("", "notebooks", "notebooks/deep"):
+        monkeypatch.chdir(tmp_path / "one" / start)
+        assert runs.default_store() == tmp_path / "one" / "runs"
+    assert runs.default_store(tmp_path / "two") == tmp_path / "two" / "runs"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runs, "__file__", str(tmp_path / "one" / "lt_core" / "runs.py"))
+    assert runs.default_store() == tmp_path / "one" / "runs"
+    monkeypatch.setattr(runs, "__file__", str(tmp_path / "installed" / "lt_core" / "runs.py"))
+    assert runs.default_store() == tmp_path / "runs"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", [".", "notebooks"])
+def test_plain_papermill_keeps_runs_in_the_checkout(tmp_path, folder):
+    checkout = tmp_path / "checkout"
+    (checkout / "notebooks").mkdir(parents=True)
+    (checkout / "lt_core").symlink_to(ROOT / "lt_core")
+    shutil.copy(ROOT / "pyproject.toml", checkout)
+    notebook = nbformat.read(ROOT / "notebooks/reproduce_table1.ipynb", as_version=4)
+    (trains,) = (i for i, cell in enumerate(notebook.cells) if "reproduce(plan" in cell.source)
+    notebook.cells = notebook.cells[: trains + 1]  # the tables below it take their time
+    nbformat.write(notebook, checkout / "notebooks/reproduce_table1.ipynb")
+    source = os.path.relpath(checkout / "notebooks/reproduce_table1.ipynb", checkout / folder)
+    command = [sys.executable, "-m", "papermill", source, tmp_path / "out.ipynb"]
+    given = {"methods": "softmax,icb", "imbalance_factors": "100", "seeds": 1, "epochs": 1}
+    command += [part for name, value in given.items() for part in ("-p", name, value)]
+    command += ["-y", "{resources: {processes: 1, device: cpu}}"]
+    done = subprocess.run(
+        list(map(str, command)), cwd=checkout / folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert len(runs.load(checkout / "runs")) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkout", "out.ipynb"]
+    assert not (checkout / "notebooks" / "runs").exists()

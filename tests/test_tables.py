@@ -145,6 +145,29 @@ def test_a_comma_in_brackets_belongs_to_the_rows_name():
     assert shlex.split(command)[-1] == ",".join(rows[:3])
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ({"imbalance_factors": "100,10"}, {"imbalance_factors": [100, 10]}),
+        ({"imbalance_factors": "[100, 10]"}, {"imbalance_factors": [100, 10]}),
+        ({"imbalance_factors": "100"}, {"imbalance_factors": [100]}),
+        ({"methods": "icb[intra,ura],softmax"}, {"methods": ["icb[intra,ura]", "softmax"]}),
+        ({"methods": "['softmax', 'icb']"}, {"methods": ["softmax", "icb"]}),
+        ({"methods": "[softmax, icb[intra,ura]]"}, {"methods": ["softmax", "icb[intra,ura]"]}),
+        ({"seeds": "2"}, {"seeds": 2}),
+        ({"seeds": 2.0}, {"seeds": 2}),
+        ({"seeds": "0, 3"}, {"seeds": [0, 3]}),
+        ({"epochs": "4"}, {"epochs": 4}),
+    ],
+    ids=str,
+)
+def test_text_is_planned_as_what_it_says(given, meant):
+    whole = {"dataset": "digits", "imbalance_factors": [100], "methods": ["softmax"], "seeds": 1}
+    planned = tables.plan("table3", **whole | given)
+    assert planned == tables.plan("table3", **whole | meant)
+    assert planned
+
+
 def test_factors_that_would_empty_a_class_are_not_planned_by_default():
     plan = tables.plan("table3", dataset="tinyimagenet32", seeds=1)
     assert {config.imbalance_factor for config in plan} == {100}
@@ -164,6 +187,9 @@ def test_factors_that_would_empty_a_class_are_not_planned_by_default():
         ({"imbalance_factors": [0.01]}, "imbalance_factor"),
         ({"imbalance_factors": [500]}, "without an image"),
         ({"seeds": 0}, "seeds"),
+        ({"seeds": None}, "seeds"),
+        ({"seeds": "one"}, "seeds"),
+        ({"imbalance_factors": "ten"}, "imbalance_factor"),
         ({"seeds": [-1]}, "seed"),
         ({"epochs": 0}, "epochs"),
     ],

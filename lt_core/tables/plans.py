@@ -239,13 +239,16 @@ def find_row(table: str, label: str) -> Row:
 def listed(values: object) -> list:
     """A list, whether one value, several, or text with commas was given.
 
-    A comma in brackets separates nothing: ``icb[intra,ura]`` is one row of a table.
+    A comma in brackets separates nothing: ``icb[intra,ura]`` is one row of a table. Text
+    may look like a Python list: ``"[100, 10]"``, ``"['softmax', 'icb']"``.
     """
     if values is None:
         return []
     if isinstance(values, str):
-        parts = re.split(r",(?![^\[]*\])", values)
-        return [part.strip() for part in parts if part.strip()]
+        text = values.strip()
+        text = text[1:-1] if text[:1] + text[-1:] in ("[]", "()") else text
+        parts = [part.strip(" '\"") for part in re.split(r",(?![^\[]*\])", text)]
+        return [part for part in parts if part]
     return list(values) if isinstance(values, Iterable) else [values]
 
 
