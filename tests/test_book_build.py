@@ -33,9 +33,9 @@ def root(tmp_path, monkeypatch):
     return tmp_path
 
 
-def write_notebook(root, *code, name="one"):
+def write_notebook(root, *code, name="one", parameters='quick = False\nstore = "../runs"'):
     new = nbformat.v4.new_code_cell
-    parameters = new('quick = False\nstore = "../runs"')
+    parameters = new(parameters)
     parameters.metadata["tags"] = ["parameters"]
     drawn = new(DRAWING)
     drawn.metadata["mystnb"] = NAMED
@@ -112,6 +112,13 @@ def test_pages_show_the_execution_and_not_this_machine(root):
 def test_a_page_at_full_size_says_nothing_about_its_size(root):
     (page,) = book.execute(root)
     assert "was executed with" not in book_pages.shown(page.executed)
+
+
+def test_a_page_that_trains_nothing_says_nothing_about_its_size(root):
+    for dataset, said in (("None", False), ("'digits'", True)):
+        write_notebook(root, "print('first')", parameters=f"quick = False\ndataset = {dataset}")
+        (page,) = book.execute(root, quick=True)
+        assert ("was executed with" in book_pages.shown(page.executed)) is said
 
 
 @pytest.mark.parametrize("kind", ["image/png", "text/html", "text/plain"])
