@@ -10,16 +10,28 @@ import gzip
 import hashlib
 import json
 import os
+import zlib
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 
 from lt_core.data.dataset import Dataset
-from lt_core.errors import DataError
+from lt_core.errors import DataError, StoreError
 
 _DIGEST_LENGTH = 10  # hex digits of each SHA-256: enough to tell 5,000 images of a class apart
 _LARGEST_PLAIN = 300_000  # bytes; beyond it the file is compressed
+_FIELDS = {
+    "dataset": str,
+    "split": str,
+    "imbalance_factor": int | float,
+    "subset_seed": int,
+    "holdout": int,
+    "class_counts": list,
+    "sha256": str,
+    "indices": list,
+    "images": list,
+}
 
 
 def subset_manifest(dataset: Dataset) -> dict:
@@ -48,14 +60,30 @@ def subset_manifest(dataset: Dataset) -> dict:
 
 
 def write_subset(dataset: Dataset, folder: str | os.PathLike = "results/subsets") -> Path:
-    """Write the manifest to ``NAME_FACTOR_SEED.json``, compressed (``.gz``) if it is long."""
+    """Write the manifest to ``NAME_FACTOR_SEED.json``, compressed (``.gz``) if it is long.
+
+    The name goes on with the split where it is another than ``train``, and with
+    the holdout where there is one: ``cifar10_100_0_val_holdout50.json``. A
+    manifest of other images is never overwritten: it raises StoreError.
+    """
     manifest = subset_manifest(dataset)
-    stem = f"{dataset.name}_{dataset.imbalance_factor:g}_{dataset.subset_seed}"
+    factor = f"{dataset.imbalance_factor:g}"
+    if float(factor) != dataset.imbalance_factor:
+        factor = repr(float(dataset.imbalance_factor))
+    stem = f"{dataset.name}_{factor}_{dataset.subset_seed}"
+    stem += f"_{dataset.split}" if dataset.split != "train" else ""
+    stem += f"_holdout{dataset.holdout}" if dataset.holdout else ""
+    for path in (Path(folder) / f"{stem}.json", Path(folder) / f"{stem}.json.gz"):
+        if path.exists() and read_subset(path)["sha256"] != manifest["sha256"]:
+            raise StoreError(
+                f"{path} lists other images than these, which come from "
+                f"{', '.join(map(str, dataset.files)) or dataset.name}; name another folder"
+            )
     content = (json.dumps(manifest, separators=(",", ":")) + "\n").encode()
     path = Path(folder) / f"{stem}.json"
     if len(content) > _LARGEST_PLAIN:
         content = gzip.compress(content, mtime=0)  # no clock: the same bytes every time
-        path = path.with_suffix(".json.gz")
+        path = path.with_name(f"{stem}.json.gz")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     partial.write_bytes(content)
@@ -71,42 +99,65 @@ def read_subset(path: str | os.PathLike) -> dict:
         if path.suffix == ".gz":
             content = gzip.decompress(content)
         manifest = json.loads(content)
+        for key, kind in _FIELDS.items():
+            if not isinstance(manifest[key], kind):
+                raise ValueError(f"{key} is {str(manifest[key])[:40]!r}")
+        if not all(isinstance(count, int) for count in manifest["class_counts"]):
+            raise ValueError("class_counts are not all integers")
         if not len(manifest["indices"]) == len(manifest["images"]) == sum(manifest["class_counts"]):
             raise ValueError("indices, images and class_counts differ in length")
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+        RecursionError,
+        zlib.error,
+    ) as error:
         raise DataError(f"{path}: not a subset manifest ({error}); get it again") from error
     return manifest
 
 
 def select(dataset: Dataset, manifest: dict) -> Dataset:
-    """The images of ``manifest``, found by their pixels among those of ``dataset``.
+    """The images of ``manifest``, found by class and pixels among those of ``dataset``.
 
-    ``dataset`` is usually the balanced training set from other files. Raises
-    DataError where it lacks an image or the result has another hash.
+    ``dataset`` is usually the balanced training set from other files, whose
+    classes may be spelled in another way or have no names. Raises DataError
+    where it lacks an image or the result has another hash.
     """
+    if len(manifest["class_counts"]) != dataset.num_classes:
+        raise DataError(
+            f"{dataset.name}: {dataset.num_classes} classes, but the manifest is one of "
+            f"{manifest['dataset']} with {len(manifest['class_counts'])}"
+        )
     rows_of = defaultdict(list)
-    names = dataset.class_names
     for row, digest in enumerate(dataset.image_digests):
-        rows_of[names[dataset.targets[row]], digest.hex()[:_DIGEST_LENGTH]].append(row)
-    rows, missing = [], 0
-    labels = np.repeat(manifest["class_names"], manifest["class_counts"])
-    for label, digest in zip(labels, manifest["images"], strict=True):
+        rows_of[int(dataset.targets[row]), digest.hex()[:_DIGEST_LENGTH]].append(row)
+    present = {digest for _, digest in rows_of}
+    rows, missing, elsewhere = [], 0, 0
+    labels = np.repeat(np.arange(dataset.num_classes), manifest["class_counts"])
+    for label, digest in zip(labels.tolist(), manifest["images"], strict=True):
         found = rows_of[label, digest]
         if found:
             rows.append(found.pop(0))  # identical images are used up one by one
         else:
             missing += 1
+            elsewhere += digest in present
     if missing:
+        hint = "load the complete training set"
+        if elsewhere:
+            hint = f"{elsewhere} of them have another class here: are the labels in another order?"
         raise DataError(
             f"{dataset.name}: {missing} of {len(manifest['images'])} images of the manifest are "
-            f"not among these {len(dataset)}; load the complete training set"
+            f"not among these {len(dataset)}; {hint}"
         )
     chosen = Dataset(
         name=dataset.name,
         split=manifest["split"],
-        images=dataset.images[rows],
+        images=dataset.images.select(rows) if dataset.is_lazy else dataset.images[rows],
         targets=dataset.targets[rows],
-        class_names=names,
+        class_names=dataset.class_names,
         indices=dataset.indices[rows],
         imbalance_factor=manifest["imbalance_factor"],
         subset_seed=manifest["subset_seed"],
