@@ -18,6 +18,17 @@ CIFAR10_CLASSES = (
     "ship",
     "truck",
 )
+_CIFAR100 = """
+    apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus
+    butterfly camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch
+    crab crocodile cup dinosaur dolphin elephant flatfish forest fox girl hamster house kangaroo
+    keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle mountain mouse
+    mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain plate poppy
+    porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper
+    snail snake spider squirrel streetcar sunflower sweet_pepper table tank telephone television
+    tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm
+    """
+CIFAR100_CLASSES = tuple(_CIFAR100.split())
 
 
 @dataclass(frozen=True)
@@ -31,7 +42,9 @@ class DatasetInfo:
     whether a mirrored image keeps its label. ``holdout`` is the number of
     images a class that ``split="val"`` sets aside if not told. ``model`` and
     ``recipe`` are the defaults of a run; None means that a run has to name
-    them. ``class_names`` is the standard order where it is not the sorted one.
+    them. ``how_to_get`` are the files to put into the data set's folder.
+    ``releases`` are the published folders, each with its archive; the first can
+    be downloaded. ``class_names`` is the standard order where it is known.
     """
 
     name: str
@@ -47,6 +60,7 @@ class DatasetInfo:
     model: str | None
     recipe: str | None
     how_to_get: str
+    releases: tuple[tuple[str, str], ...] = ()
     class_names: tuple[str, ...] | None = None
 
 
@@ -79,7 +93,7 @@ _ALL = (
         holdout=24,
         model="resnet_digits",
         recipe="digits",
-        how_to_get="comes with scikit-learn",
+        how_to_get="nothing: it comes with scikit-learn",
         class_names=tuple("0123456789"),
     ),
     DatasetInfo(
@@ -90,8 +104,12 @@ _ALL = (
         test_count=1000,
         image_shape=(3, 32, 32),
         holdout=50,
-        how_to_get="call with download=True (lt-core: --download), or put torchvision's "
-        "cifar-10-batches-py, Hugging Face's parquet shards or train/CLASS/*.png there",
+        how_to_get="cifar-10-batches-py (or its archive), Hugging Face's parquet shards or "
+        "train/CLASS/*.png and test/CLASS/*.png",
+        releases=(
+            ("cifar-10-batches-py", "cifar-10-python.tar.gz"),
+            ("cifar-10-batches-bin", "cifar-10-binary.tar.gz"),
+        ),
         class_names=CIFAR10_CLASSES,
         **_CIFAR,
         **_LDAM_DRW,
@@ -104,8 +122,13 @@ _ALL = (
         test_count=100,
         image_shape=(3, 32, 32),
         holdout=20,
-        how_to_get="call with download=True (lt-core: --download), or put torchvision's "
-        "cifar-100-python, Hugging Face's parquet shards or train/CLASS/*.png there",
+        how_to_get="cifar-100-python (or its archive), Hugging Face's parquet shards or "
+        "train/CLASS/*.png and test/CLASS/*.png",
+        releases=(
+            ("cifar-100-python", "cifar-100-python.tar.gz"),
+            ("cifar-100-binary", "cifar-100-binary.tar.gz"),
+        ),
+        class_names=CIFAR100_CLASSES,
         **_CIFAR,
         **_LDAM_DRW,
     ),
@@ -117,8 +140,9 @@ _ALL = (
         test_count=50,
         image_shape=(3, 64, 64),
         holdout=20,
-        how_to_get="call with download=True (lt-core: --download), or put Stanford's "
-        "tiny-imagenet-200 or Hugging Face's parquet shards there",
+        how_to_get="Stanford's tiny-imagenet-200 (or its archive), Hugging Face's parquet shards "
+        "or train/CLASS/*.JPEG and val/CLASS/*.JPEG",
+        releases=(("tiny-imagenet-200", "tiny-imagenet-200.zip"),),
         **_IMAGENET,
         **_LDAM_DRW,
     ),
@@ -130,7 +154,7 @@ _ALL = (
         test_count=50,
         image_shape=(3, 32, 32),
         holdout=20,
-        how_to_get="put train and valid parquet shards of 32-pixel images there",
+        how_to_get="train and valid parquet shards of 32-pixel images",
         **_IMAGENET,
         **_LDAM_DRW,
     ),
@@ -138,7 +162,7 @@ _ALL = (
         name="imagenet_lt",
         title="ImageNet-LT",
         num_classes=1000,
-        how_to_get="put ImageNet_LT_{train,val,test}.txt and ImageNet's train/ and val/ there",
+        how_to_get="ImageNet_LT_{train,val,test}.txt and ImageNet's train/ and val/",
         **_LISTED,
         **_NO_DEFAULTS,
     ),
@@ -146,7 +170,7 @@ _ALL = (
         name="places_lt",
         title="Places-LT",
         num_classes=365,
-        how_to_get="put Places_LT_{train,val,test}.txt and the folders they name there",
+        how_to_get="Places_LT_{train,val,test}.txt and the folders they name",
         **_LISTED,
         **_NO_DEFAULTS,
     ),
@@ -154,7 +178,7 @@ _ALL = (
         name="inaturalist2017",
         title="iNaturalist 2017",
         num_classes=5089,
-        how_to_get="put train2017.json, val2017.json and train_val_images/ there",
+        how_to_get="train2017.json, val2017.json and train_val_images/",
         **_LISTED,
         **_NO_DEFAULTS,
     ),
@@ -162,8 +186,7 @@ _ALL = (
         name="inaturalist2018",
         title="iNaturalist 2018",
         num_classes=8142,
-        how_to_get="put iNaturalist18_{train,val}.txt or {train,val}2018.json "
-        "and train_val2018/ there",
+        how_to_get="iNaturalist18_{train,val}.txt or {train,val}2018.json and train_val2018/",
         **_LISTED,
         **_NO_DEFAULTS,
     ),

@@ -6,78 +6,151 @@ of labels; they are what everyone tests on, since its test labels are secret.
 
 from __future__ import annotations
 
-from pathlib import Path
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
 
 from lt_core.data import images
 from lt_core.data.catalog import DatasetInfo
-from lt_core.data.source import Source, natural_key, standard_classes, unless_identity
+from lt_core.data.source import (
+    Source,
+    is_litter,
+    natural_key,
+    split_folder,
+    standard_classes,
+    unless_identity,
+)
 from lt_core.errors import DataError
 
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
-_TINY = "tiny-imagenet-200"
-_ANNOTATIONS = Path("val") / "val_annotations.txt"
+_ANNOTATIONS = "val_annotations.txt"
+ByClass = dict[str, list[str]]
 
 
-def open_source(info: DatasetInfo, folder: Path, split: str) -> Source | None:
-    """The images of ``split`` below ``folder``, or None where it holds no such folders."""
-    if (folder / _TINY).is_dir():
-        folder = folder / _TINY
-    if split == "test" and (folder / _ANNOTATIONS).is_file():
-        where = folder / _ANNOTATIONS
-        by_class = _annotated(where)
-    else:
-        candidates = ("train",) if split == "train" else ("test", "val")
-        where = next((folder / name for name in candidates if (folder / name).is_dir()), None)
-        if where is None:
-            return None
-        by_class = {
-            entry.name: [path for path in entry.rglob("*") if path.suffix.lower() in _SUFFIXES]
-            for entry in where.iterdir()
-            if entry.is_dir()
-        }
-    names = sorted(by_class, key=natural_key)
-    class_names, label_map = standard_classes(names, info, where)
-    paths, targets = [], []
+def candidates(
+    info: DatasetInfo, place: Path, files: Sequence[str], split: str, read=None
+) -> Iterator[partial[Source]]:
+    """The image folders of ``split`` among ``files``, to be tried.
+
+    ``files`` are relative to ``place``, a folder, or an archive from which
+    ``read(path)`` gives a file's content.
+    """
+    read = read or (lambda path: images.read_bytes(place / path))
+    if split == "test":
+        for path in files:
+            if PurePosixPath(path).name == _ANNOTATIONS:
+                yield partial(_annotated, info, place, path, files, read)
+    splits: dict[str | None, dict[str, ByClass]] = {}
+    for path in files:
+        parts = path.split("/")
+        for depth, part in enumerate(parts[:-2]):
+            if name := split_folder(part):  # the first: CIFAR-100 has a class `train`
+                by_class = splits.setdefault(name, {}).setdefault("/".join(parts[: depth + 1]), {})
+                by_class.setdefault(parts[depth + 1], []).append(path)
+                break
+    for name in ("train",) if split == "train" else ("test", "val"):
+        # Test images whose labels are secret lie in one folder, which is no class.
+        if any(len(by_class) > 1 for by_class in splits.get(name, {}).values()):
+            yield partial(_open, info, place, splits[name], split, read)
+            return
+
+
+def zipped(info: DatasetInfo, places: Sequence[Path], split: str) -> Iterator[partial[Source]]:
+    """The same in the published archive, which is read as it is."""
+    for place in places:
+        for _, name in info.releases:
+            if name.endswith(".zip") and (place / name).is_file():
+                yield partial(_open_zip, info, place / name, split)
+
+
+def _open_zip(info: DatasetInfo, path: Path, split: str) -> Source:
+    def read(name: str) -> bytes:
+        try:
+            return archive.read(name)
+        except (OSError, zipfile.BadZipFile, zlib.error, KeyError) as error:
+            raise DataError(f"{path / name}: cannot be read ({error})") from error
+
+    try:
+        archive = zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: cut or damaged archive ({error})") from error
+    names = [name for name in archive.namelist() if not any(map(is_litter, name.split("/")))]
+    for candidate in candidates(info, path, sorted(names), split, read):
+        return candidate()
+    raise DataError(f"{path}: no {split} images in this archive")
+
+
+def _open(
+    info: DatasetInfo, place: Path, found: dict[str, ByClass], split: str, read: Callable
+) -> Source:
+    if len(found) > 1:
+        first, second, *_ = (place / name for name in found)
+        raise DataError(f"two folders of {split} images: {first} and {second}; remove one")
+    ((name, by_class),) = found.items()
+    return _source(info, place, name, by_class, split, read)
+
+
+def _annotated(
+    info: DatasetInfo, place: Path, path: str, files: Sequence[str], read: Callable
+) -> Source:
+    """Images in one folder, their classes in lines ``file TAB class TAB box``."""
+    present, folder = set(files), PurePosixPath(path).parent
+    by_class: ByClass = {}
+    lines = read(path).decode("utf-8-sig", errors="replace").rstrip().splitlines()
+    for number, line in enumerate(lines, start=1):
+        fields = line.split("\t")
+        image = str(folder / "images" / fields[0])
+        if len(fields) < 2 or "/" in fields[0]:
+            problem = f"is {line[:60]!r}, expected FILE TAB CLASS …"
+        elif image not in present:
+            problem = f"names {fields[0]}, which is not in {place / folder / 'images'}"
+        else:
+            by_class.setdefault(fields[1], []).append(image)
+            continue
+        raise DataError(f"{place / path}: line {number} {problem}")
+    return _source(info, place, path, by_class, "test", read)
+
+
+def _source(
+    info: DatasetInfo, place: Path, where: str, by_class: ByClass, split: str, read: Callable
+) -> Source:
+    pictures = {name: list(filter(_is_image, paths)) for name, paths in by_class.items()}
+    names = sorted((name for name in pictures if pictures[name]), key=natural_key)
+    class_names, label_map = standard_classes(names, info, place / where)
+    chosen, targets = [], []
     for name, label in sorted(zip(names, label_map, strict=True), key=lambda pair: pair[1]):
-        found = sorted(by_class[name], key=lambda path: natural_key(path.as_posix()))
-        if split == "train" and len(found) != info.head_count:
+        paths = sorted(pictures[name], key=natural_key)
+        count = info.head_count if split == "train" else info.test_count
+        if len(paths) != count:
+            others = sorted(set(by_class[name]) - set(paths))
+            beside = f" (and {len(others)} other files such as {others[0]})" if others else ""
             raise DataError(
-                f"{where / name}: {len(found)} images, the complete class has {info.head_count}; "
-                "get the data set again"
+                f"{place / where}: class {name} has {len(paths)} images{beside}, "
+                f"the complete class has {count}"
             )
-        paths += found
-        targets += [label] * len(found)
+        chosen += paths
+        targets += [label] * len(paths)
 
-    def read(rows: np.ndarray) -> torch.Tensor:
-        height, width = info.image_shape[1:]
-        pixels = images.stack(
-            lambda i: images.read_bytes(paths[rows[i]]),
-            lambda i: str(paths[rows[i]]),
-            len(rows),
-            height,
-            width,
+    def pixels(rows: np.ndarray) -> torch.Tensor:
+        size = info.image_shape[1:]
+        paths = [chosen[row] for row in rows]
+        decoded = images.stack(
+            lambda i: read(paths[i]), lambda i: str(place / paths[i]), len(paths), *size
         )
-        return torch.from_numpy(pixels)
+        return torch.from_numpy(decoded)
 
     return Source(
         np.asarray(targets, dtype=np.int64),
         class_names,
-        read,
-        (where,),
+        pixels,
+        (place if place.is_file() else place / where,),
         unless_identity(label_map),
     )
 
 
-def _annotated(path: Path) -> dict[str, list[Path]]:
-    """Class -> images, from lines ``file TAB class TAB box``."""
-    by_class: dict[str, list[Path]] = {}
-    text = images.read_bytes(path).decode("utf-8", errors="replace")
-    for number, line in enumerate(text.splitlines(), start=1):
-        fields = line.split("\t")
-        if len(fields) < 2 or Path(fields[0]).name != fields[0]:
-            raise DataError(f"{path}: line {number} is {line[:60]!r}, expected FILE TAB CLASS …")
-        by_class.setdefault(fields[1], []).append(path.parent / "images" / fields[0])
-    return by_class
+def _is_image(path: str) -> bool:
+    return PurePosixPath(path).suffix.lower() in images.SUFFIXES

@@ -1,24 +1,27 @@
 """Data sets that are long-tailed by nature, described by a list of files.
 
-A line is ``path label``; iNaturalist also comes as JSON with ``images``,
-``annotations`` and ``categories``. Paths are relative to the data set's
-folder and may not leave it. The images stay on disk: there are up to 675,170.
+A line is ``path label``, separated by a space, a tab or a comma; iNaturalist
+also comes as JSON with ``images``, ``annotations`` and ``categories``. Paths
+are relative to the data set's folder and may not leave it. The images stay on
+disk: there are up to 675,170.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePosixPath, PureWindowsPath
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 import torch
-from PIL import Image
 
 from lt_core.data import images
 from lt_core.data.catalog import DatasetInfo
 from lt_core.data.dataset import Dataset
+from lt_core.data.source import found, names_in, natural_key
 from lt_core.errors import ConfigError, DataError
 
 # iNaturalist publishes no labels for its test images: its validation list is tested on.
@@ -31,46 +34,10 @@ _LISTS = {
         "test": ("iNaturalist18_val.txt", "val2018.json"),
     },
 }
-_SHOWN = 5  # problems named in a report
-
-
-class LazyImages:
-    """Images on disk as if they were uint8 ``(N, 3, size, size)``.
-
-    Indexing by an integer, a slice or a tensor of rows decodes those images:
-    the shorter side is resized to ``resize`` pixels (bilinear, antialiased)
-    and the centre cut out. Raises DataError naming a file it cannot decode.
-    """
-
-    dtype = torch.uint8
-
-    def __init__(self, folder: Path, paths: list[str], size: int = 224, resize: int = 256):
-        self.folder, self.paths = folder, paths
-        self.size, self.resize = size, resize
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    @property
-    def shape(self) -> torch.Size:
-        return torch.Size((len(self), 3, self.size, self.size))
-
-    def __getitem__(self, rows: int | slice | torch.Tensor) -> torch.Tensor:
-        if isinstance(rows, int):
-            return self[[rows]][0]
-        chosen = torch.arange(len(self))[rows].tolist()
-        decoded = images.in_threads(self._decode, chosen)
-        return torch.stack(decoded) if decoded else torch.empty(0, *self.shape[1:]).byte()
-
-    def _decode(self, row: int) -> torch.Tensor:
-        path = self.folder / self.paths[row]
-        image = images.decode(images.read_bytes(path), str(path))
-        scale = self.resize / min(image.size)
-        width, height = (max(round(side * scale), self.size) for side in image.size)
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-        left, top = (width - self.size) // 2, (height - self.size) // 2
-        image = image.crop((left, top, left + self.size, top + self.size))
-        return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+_LINE = re.compile(r"(.*[^\s,;])[\s,;]+([^\s,;]+)")
+_SHOWN = 5  # kinds of problems named in a report
+#: Where it stands, the image's path, its label, and what is wrong with it: kind and words.
+Entry = tuple[str, str, int, tuple[str, str] | None]
 
 
 def load(info: DatasetInfo, folder: Path, split: str) -> Dataset:
@@ -82,18 +49,22 @@ def load(info: DatasetInfo, folder: Path, split: str) -> Dataset:
     candidates = _LISTS[info.name][split]
     path = next((folder / name for name in candidates if (folder / name).is_file()), None)
     if path is None:
-        raise DataError(f"{info.name}: no {' or '.join(candidates)} in {folder}; {info.how_to_get}")
-    text = images.read_bytes(path).decode("utf-8-sig", errors="replace")
+        raise DataError(
+            f"{info.name}: no {' or '.join(candidates)} in {folder}, {found(folder)}; put "
+            f"{info.how_to_get} there (LT_DATA_ROOT or --data-root names the folder that holds "
+            f"{info.name}/)"
+        )
+    content = images.read_bytes(path)
     if path.suffix == ".json":
-        entries, class_names = _from_json(text, path, info)
+        entries, class_names = _from_json(content, path, info)
     else:
-        entries = _from_lines(text)
+        entries = _from_lines(_text(content))
         class_names = tuple(str(c) for c in range(info.num_classes))
     paths, targets = _checked(entries, path, folder, info.num_classes)
     return Dataset(
         name=info.name,
         split=split,
-        images=LazyImages(folder, paths, size=info.image_shape[-1]),
+        images=images.LazyImages(folder, paths, size=info.image_shape[-1]),
         targets=torch.tensor(targets, dtype=torch.int64),
         class_names=class_names,
         indices=np.arange(len(paths)),
@@ -101,72 +72,180 @@ def load(info: DatasetInfo, folder: Path, split: str) -> Dataset:
     )
 
 
-def _from_lines(text: str) -> Iterator[tuple[str, str, object]]:
-    """(where, image path, label) of each line; a path may hold spaces."""
-    for number, line in enumerate(text.splitlines(), start=1):
-        path, _, label = line.strip().rpartition(" ")
-        yield f"line {number}", path.strip(), label
+def _text(content: bytes) -> str:
+    """Text in UTF-8, UTF-16 or, failing both, Windows' Latin-1."""
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff") or 3 * content.count(0) > len(content):
+        little = content[:2] == b"\xff\xfe" or content[1:2] == b"\0"
+        text = content.decode("utf-16-le" if little else "utf-16-be", errors="replace")
+    else:
+        try:
+            text = content.decode("utf-8")
+        except UnicodeDecodeError:
+            text = content.decode("cp1252", errors="replace")
+    return text.removeprefix("\ufeff")
 
 
-def _from_json(text: str, path: Path, info: DatasetInfo) -> tuple[Iterable, tuple[str, ...]]:
-    """The same of each annotation; classes in the order of the categories' ids."""
+def _from_lines(text: str) -> Iterator[Entry]:
+    """An entry for each line; a path may hold spaces and stand in quotes."""
+    lines = re.split(r"\r\n|\n|\r", text.rstrip()) if text.strip() else []
+    for number, line in enumerate(lines, start=1):
+        where, line = f"line {number}", line.strip()
+        match = _LINE.fullmatch(line)
+        if not match:
+            problem = "pair", f"{line[:80]!r} is no image and label"
+            yield where, line, -1, problem if line else ("blank", "blank")
+            continue
+        path, label = (re.sub(r"^(['\"])(.*)\1$", r"\2", part) for part in match.groups())
+        if re.fullmatch(r"[+-]?[0-9]{1,18}(\.0*)?", label):
+            yield where, path, int(label.split(".")[0]), None
+        elif number > 1 or label.lower() not in ("label", "class", "target"):  # a table's head
+            yield where, path, -1, ("number", f"label {label!r} is no number")
+
+
+def _from_json(
+    content: bytes, path: Path, info: DatasetInfo
+) -> tuple[Iterator[Entry], tuple[str, ...]]:
+    """An entry for each annotation; classes in the numeric order of the categories' ids."""
     try:
-        content = json.loads(text)
-        names = {entry["id"]: str(entry["name"]) for entry in content["categories"]}
-        file_names = {entry["id"]: entry["file_name"] for entry in content["images"]}
-        pairs = [(entry["image_id"], entry["category_id"]) for entry in content["annotations"]]
-    except (ValueError, KeyError, TypeError) as error:
+        described = json.loads(content)
+        tables = [described[key] for key in ("categories", "images", "annotations")]
+        if not all(isinstance(table, list) for table in tables):
+            raise TypeError("categories, images and annotations must be lists")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(
             f"{path}: not an iNaturalist file ({type(error).__name__}: {error}), expected JSON "
             "with images, annotations and categories; get it again"
         ) from error
+    categories, pictures, annotations = tables
+    names = _by_id(categories, "name", "category", path)
+    files = _by_id(pictures, "file_name", "image", path)
     if len(names) != info.num_classes:
         raise DataError(f"{path}: {len(names)} categories, {info.name} has {info.num_classes}")
-    order = {category: c for c, category in enumerate(sorted(names))}
-    entries = (
-        (f"annotation {i}", file_names.get(image, ""), order.get(category, f"id {category}"))
-        for i, (image, category) in enumerate(pairs)
-    )
-    return entries, tuple(names[category] for category in order)
+    classes = sorted(names, key=natural_key)
+    order = {category: c for c, category in enumerate(classes)}
+
+    def entries() -> Iterator[Entry]:
+        for i, annotation in enumerate(annotations):
+            image, category = (_id(annotation, key) for key in ("image_id", "category_id"))
+            file, problem = files.get(image), None
+            if image is None or category is None:
+                problem = "ids", f"{str(annotation)[:80]} has no usable image_id and category_id"
+            elif image not in files:
+                problem = "image", "the image is not in the list of images"
+            elif not isinstance(file, str):
+                problem = "file", f"the image has the file_name {file!r}, expected text"
+            elif category not in order:
+                problem = "category", f"category {category} is not in the list of categories"
+            yield f"annotation {i} (image {image})", file, order.get(category, -1), problem
+
+    return entries(), tuple(str(names[category]) for category in classes)
+
+
+def _by_id(table: list, field: str, kind: str, path: Path) -> dict[str, object]:
+    """id -> what stands in ``field``, of entries whose ids differ."""
+    values = {}
+    for i, entry in enumerate(table):
+        number = _id(entry, "id")
+        if number is None or field not in entry:
+            problem = f"is {str(entry)[:80]}, expected an object with an id and a {field}"
+        elif number in values:
+            problem = f"has the id {number} of an earlier one"
+        else:
+            values[number] = entry[field]
+            continue
+        raise DataError(f"{path}: {kind} {i} {problem}")
+    return values
+
+
+def _id(entry: object, key: str) -> str | None:
+    """The id as text: some files write 7, others "7"."""
+    value = entry.get(key) if isinstance(entry, dict) else None
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
 
 
 def _checked(
-    entries: Iterable[tuple[str, str, object]], path: Path, folder: Path, num_classes: int
+    entries: Iterator[Entry], path: Path, folder: Path, num_classes: int
 ) -> tuple[list[str], list[int]]:
-    """Paths and labels, or one DataError with the first problems and their number."""
-    first_use: dict[str, str] = {}
-    targets: list[int] = []
-    problems: list[str] = []
-    for where, image, label in entries:
-        problem = _problem(image, label, folder, num_classes)
-        if problem is None and image in first_use:
-            problem = f"{image} again, first in {first_use[image]}"
-        if problem is not None:
-            problems.append(f"{where}: {problem}")
-            continue
-        first_use[image] = where
-        targets.append(int(label))
+    """Paths and labels, or one DataError with the first problem of each kind and their number."""
+    used: dict[str, tuple[str, int]] = {}
+    labels: set[int] = set()
+    problems: dict[str, list[str]] = {}  # kind -> the first in words, and where all of it are
+    files_in = cache(lambda name: _files_in(folder / name))
+    for where, image, label, problem in entries:
+        if problem is None:
+            labels.add(label)
+            inside = _inside(image, folder)
+            absent = inside is None or os.path.basename(inside) not in files_in(
+                os.path.dirname(inside)
+            )
+            if not 0 <= label < num_classes:
+                problem = "label", f"label {label}, expected 0 to {num_classes - 1}"
+            elif inside is None or (absent and image.startswith("/")):
+                problem = "leaves", f"{image} leaves the data set's folder"
+            elif absent:
+                problem = "absent", f"{image} is not there"
+            elif inside in used:
+                first, other = used[inside]
+                labelled = f" with label {other} instead of {label}" if other != label else ""
+                problem = "again", f"{image} again, first in {first}{labelled}"
+            else:
+                used[inside] = where, label
+                continue
+        kind, words = problem
+        if kind not in problems:
+            hint = _hint(image, folder) if kind in ("leaves", "absent") else ""
+            problems[kind] = [words + hint]
+        problems[kind].append(where)
+    if "label" in problems and 0 not in labels and max(labels) == num_classes:
+        problems["label"][0] += "; none is 0: labels that begin at 1 have to be reduced by 1"
     if problems:
-        shown = "; ".join(problems[:_SHOWN])
-        more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        raise DataError(f"{path}: {len(problems)} unusable entries: {shown}{more}")
-    return list(first_use), targets
+        shown = [
+            f"{first}{f' and {len(more)} more' if more else ''}: {words}"
+            for words, first, *more in problems.values()
+        ]
+        total = sum(map(len, problems.values())) - len(problems)
+        raise DataError(f"{path}: {total} unusable entries: {'; '.join(shown[:_SHOWN])}")
+    if not used:
+        raise DataError(f"{path}: the list is empty")
+    return list(used), [label for _, label in used.values()]
 
 
-def _problem(image: str, label: object, folder: Path, num_classes: int) -> str | None:
-    if image == "" and label == "":
-        return "blank"
-    if image == "":
-        return f"{label!r} is no image and label"
+def _inside(image: str, folder: Path) -> str | None:
+    """The normal form of a path in ``folder``, None where it leads elsewhere.
+
+    A leading slash is taken for the folder's own, and so is the folder's whole path.
+    """
+    image = image.replace("\\", "/")
+    for own in (folder, folder.absolute()):
+        if image.startswith(f"{own.as_posix()}/"):
+            image = image.removeprefix(own.as_posix())
+    if ".." in image.split("/") or PureWindowsPath(image).drive:
+        return None
+    return os.path.normpath(image.lstrip("/"))
+
+
+def _files_in(folder: Path) -> frozenset[str]:
+    """The names of the files in a folder: one listing, however many images the list has there."""
     try:
-        number = int(label)
-    except ValueError:
-        return f"label {label!r} is no number"
-    if not 0 <= number < num_classes:
-        return f"label {number}, expected 0 to {num_classes - 1}"
-    parts = PurePosixPath(image).parts + PureWindowsPath(image).parts
-    if ".." in parts or PurePosixPath(image).is_absolute() or PureWindowsPath(image).anchor:
-        return f"{image} leaves the data set's folder"
-    if not os.path.isfile(folder / image):
-        return f"{image} is not there"
-    return None
+        return frozenset(entry.name for entry in os.scandir(folder) if entry.is_file())
+    except (OSError, ValueError):  # ValueError: a zero byte in the name
+        return frozenset()
+
+
+def _hint(image: str, folder: Path) -> str:
+    """Where a file that is not where the list says lies instead, or what lies there."""
+    parts = [part for part in image.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+    *above, name = parts or [""]
+    parent = folder.joinpath(*above)
+    stem = os.path.splitext(name)[0].lower()
+    renamed = [other for other in names_in(parent) if os.path.splitext(other)[0].lower() == stem]
+    instead = [
+        "/".join((*above[:-1], name)),  # the images lie flat
+        *("/".join(parts[start:]) for start in range(1, len(parts))),
+        *("/".join((first, *parts)) for first in names_in(folder)),
+        *("/".join((*above, other)) for other in renamed),
+    ]
+    for other in instead:
+        if os.path.isfile(folder / other):
+            return f", but {other} is: move the files to where the list has them or edit the list"
+    return f", in {parent}, {found(parent)}" if above else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,16 @@ from lt_core.data import cifar, digits, downloading, folders, listfile, long_tai
 from lt_core.data.catalog import DatasetInfo, info
 from lt_core.data.dataset import Dataset
 from lt_core.data.long_tail import whole_number
-from lt_core.data.source import Source
+from lt_core.data.source import (
+    Source,
+    check_complete,
+    found,
+    listing,
+    names_in,
+    split_folder,
+    split_of,
+    unnamed,
+)
 from lt_core.errors import ConfigError, DataError, unknown
 
 SPLITS = ("train", "val", "test")
@@ -65,17 +75,16 @@ def load(
     long_tail.check_factor(imbalance_factor)
     whole_number("subset_seed", subset_seed, at_least=0)
     whole_number("holdout", holdout, at_least=0)
-    folder = _folder(described, data_root(root))
+    root = data_root(root)
     if described.head_count is None:
         if imbalance_factor != 1 or holdout:
             raise ConfigError(
                 f"{name} is long-tailed by nature and taken as listed: imbalance_factor must be 1 "
                 f"and holdout 0, got {imbalance_factor:g} and {holdout}"
             )
-        return listfile.load(described, folder, split).validate()
+        return listfile.load(described, _folder(described, root), split).validate()
     if split == "test":
-        source = _open_source(described, folder, "test", None, download)
-        _check_test(source, described)
+        source = _open_source(described, root, "test", None, download)
         rows = np.arange(len(source.targets))
         imbalance_factor, subset_seed, holdout = 1, 0, 0
     else:
@@ -92,7 +101,7 @@ def load(
         enough = None
         if imbalance_factor >= _FIRST_SHARD_FACTOR:
             enough = [count + holdout for count in counts]
-        source = _open_source(described, folder, "train", enough, download)
+        source = _open_source(described, root, "train", enough, download)
         draw = long_tail.draw if split == "train" else long_tail.draw_holdout
         try:
             rows = draw(source.targets, counts, subset_seed, holdout)
@@ -123,7 +132,7 @@ def look_for(name: str, root: str | os.PathLike | None = None) -> None:
     """
     described = info(name)
     if described.head_count is not None and name != "digits":
-        _open_source(described, _folder(described, data_root(root)), "test", None, False)
+        _open_source(described, data_root(root), "test", None, False)
 
 
 def load_train_test(
@@ -147,7 +156,8 @@ def check_apart(train: Dataset, test: Dataset) -> int:
     refused. Raises DataError for more than 1 % of the test images, which
     means that the wrong files were read, and for classes in another order.
     """
-    if train.class_names != test.class_names:
+    named = not unnamed(train.class_names) and not unnamed(test.class_names)
+    if train.num_classes != test.num_classes or (named and train.class_names != test.class_names):
         raise DataError(
             f"{train.name}: training and test files name different classes, "
             f"such as {_first_difference(train.class_names, test.class_names)}"
@@ -164,45 +174,92 @@ def check_apart(train: Dataset, test: Dataset) -> int:
 
 
 def _first_difference(ours: tuple[str, ...], theirs: tuple[str, ...]) -> str:
-    return next(f"{a!r} and {b!r}" for a, b in zip(ours, theirs, strict=False) if a != b)
+    pairs = zip(ours, theirs, strict=False)
+    return next(
+        (f"{a!r} and {b!r}" for a, b in pairs if a != b), f"{len(ours)} and {len(theirs)} of them"
+    )
 
 
 def _folder(described: DatasetInfo, root: Path) -> Path:
     """The data set's folder below ``root``, or ``root`` where that is the folder itself."""
     folder = root / described.name
-    return root if root.name == described.name and not folder.is_dir() else folder
+    if os.path.isdir(folder) or not os.path.isdir(root):
+        return folder
+    if root.name in (described.name, *sum(described.releases, ())):
+        return root
+    for name in names_in(root):
+        listed = name.endswith((".parquet", ".txt", ".json"))
+        if split_of(name) if listed else split_folder(name):
+            return root
+    return folder
+
+
+def _places(described: DatasetInfo, root: Path) -> list[Path]:
+    """Where the published folders and archives can lie; ``root`` may be one of them itself."""
+    inside = root.name in sum(described.releases, ())
+    return list(dict.fromkeys((_folder(described, root), root, *[root.parent] * inside)))
+
+
+def _candidates(
+    described: DatasetInfo, root: Path, split: str, enough: list[int] | None
+) -> Iterator[Callable[[], Source]]:
+    """What can be tried, in this order: published files, parquet, image folders, archives."""
+    places = _places(described, root)
+    yield from cifar.candidates(described, places, split, packed=False)
+    folder = places[0]
+    for place in (folder, *(root / name for name, _ in described.releases if folder != root)):
+        if os.path.isdir(place):
+            files = listing(place)
+            yield from parquet.candidates(described, place, files, split, enough)
+            yield from folders.candidates(described, place, files, split)
+    yield from cifar.candidates(described, places, split, packed=True)
+    yield from folders.zipped(described, places, split)
+
+
+def _first_source(
+    described: DatasetInfo, root: Path, split: str, enough: list[int] | None
+) -> Source | DataError:
+    """The first candidate that can be read, or what is wrong with those that were found."""
+    problems = []
+    for candidate in _candidates(described, root, split, enough):
+        try:
+            source = candidate()
+            # A test set that is not complete would give numbers nobody can compare.
+            return (
+                check_complete(source, described.test_count, split) if split == "test" else source
+            )
+        except DataError as error:
+            problems.append(str(error))
+    folder = _folder(described, root)
+    problems = problems or [f"no {split} images in {folder}, {found(folder)}"]
+    return DataError(f"{described.name}: {'; '.join(problems)}")
 
 
 def _open_source(
-    described: DatasetInfo, folder: Path, split: str, enough: list[int] | None, download: bool
+    described: DatasetInfo, root: Path, split: str, enough: list[int] | None, download: bool
 ) -> Source:
-    """The first layout found: published files, parquet shards, image folders."""
     if described.name == "digits":
         return digits.open_source(described, split)
-    source = (
-        cifar.open_source(described, folder, split)
-        or cifar.open_source(described, folder.parent, split)
-        or parquet.open_source(described, folder, split, enough)
-        or folders.open_source(described, folder, split)
+    source = _first_source(described, root, split, enough)
+    if isinstance(source, Source):
+        return source
+    places = _places(described, root)
+    advice = f"put {described.how_to_get} into {places[0]}"
+    if download:
+        names = sum(described.releases[:1], ())
+        there = [place for place in places if any(os.path.exists(place / name) for name in names)]
+        place = (there or places)[0]
+        try:
+            downloading.download(described, place)
+        except DataError as error:
+            raise DataError(f"{source}; {error}") from error
+        source = _first_source(described, root, split, enough)
+        if isinstance(source, Source):
+            return source
+        advice = f"delete {place / names[0]} and call again, or {advice}"
+    elif described.releases:
+        advice = f"call with download=True (lt-core: --download), or {advice}"
+    raise DataError(
+        f"{source}; {advice} (LT_DATA_ROOT or --data-root names the folder that holds "
+        f"{described.name}/)"
     )
-    if source is None and download:
-        downloading.download(described, folder)
-        return _open_source(described, folder, split, enough, download=False)
-    if source is None:
-        raise DataError(
-            f"{described.name}: no {split} images in {folder}; {described.how_to_get} "
-            "(LT_DATA_ROOT or --data-root names the folder above)"
-        )
-    return source
-
-
-def _check_test(source: Source, described: DatasetInfo) -> None:
-    """A test set that is not complete would give numbers nobody can compare."""
-    counts = np.bincount(source.targets, minlength=described.num_classes)
-    wrong = np.flatnonzero(counts != described.test_count)
-    if len(wrong):
-        raise DataError(
-            f"{described.name}: {len(wrong)} classes have another number of test images than "
-            f"{described.test_count}, first {source.class_names[wrong[0]]!r} with "
-            f"{counts[wrong[0]]} (read from {', '.join(map(str, source.files))})"
-        )

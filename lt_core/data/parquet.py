@@ -1,164 +1,217 @@
-"""Parquet shards in the layout of Hugging Face's ``datasets``.
+"""Parquet files in the layout of Hugging Face's ``datasets``.
 
-One file a shard, ``SPLIT-00000-of-00002.parquet``, anywhere below the data
-set's folder: an image column ``struct<bytes, path>`` of encoded files, an
-integer label column, class names in the schema's metadata.
+One file a shard, anywhere below the data set's folder, whose split stands in
+its name or in a folder's: ``train-00000-of-00002.parquet``, ``train.parquet``,
+``train/0000.parquet``. An image column ``struct<bytes, path>`` of encoded
+files (or of their bytes alone, in any of Arrow's types), a label column,
+class names in the schema's metadata.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
 from lt_core.data import images
 from lt_core.data.catalog import DatasetInfo
-from lt_core.data.source import Source, standard_classes, to_standard, unless_identity
+from lt_core.data.source import (
+    Source,
+    natural_key,
+    split_of,
+    standard_classes,
+    to_standard,
+    unless_identity,
+    unnamed,
+)
 from lt_core.errors import DataError
 
-_SHARD = re.compile(r"(\w+)-(\d{5})-of-(\d{5})(?:-[0-9a-f]+)?\.parquet")
-_SPLITS = {"train": ("train",), "test": ("test", "valid", "validation", "val")}
+# The number of a shard, of how many where it says so, and what follows.
+_NUMBER = re.compile(r"(?<![0-9a-zA-Z])(\d+)(?:-of-(\d+)(?:-[0-9a-f]+)?)?$")
 _IMAGE_COLUMNS = ("img", "image")
 _LABEL_COLUMNS = ("fine_label", "label")
 
 
-def open_source(
-    info: DatasetInfo, folder: Path, split: str, enough: Sequence[int] | None = None
-) -> Source | None:
-    """The shards of ``split`` below ``folder``, or None where there are none.
+def candidates(
+    info: DatasetInfo, folder: Path, files: Sequence[str], split: str, enough: Sequence[int] | None
+) -> Iterator[partial[Source]]:
+    """The parquet files of ``split`` among ``files``, to be tried.
 
     Where ``enough`` (images a class) is given and shard 0 holds that many,
     shard 0 alone is read, even beside others: machines with and without the
     other shards then draw the same images. Otherwise every shard is needed.
     """
-    shards, total = _find(folder, split)
-    if not shards:
-        return None
-    if 0 in shards and enough is not None:
+    splits: dict[str | None, list[Path]] = {}
+    for file in files:
+        if file.endswith(".parquet"):
+            splits.setdefault(split_of(file), []).append(folder / file)
+    shards = splits.get(split, [])
+    if split == "test" and "val" in splits and all(_unlabelled(path) for path in shards):
+        shards = splits["val"]
+    if shards:
+        yield partial(_open_shards, info, shards, split, enough)
+
+
+def _open_shards(
+    info: DatasetInfo, paths: list[Path], split: str, enough: Sequence[int] | None
+) -> Source:
+    shards, sets = {}, {}
+    for path in paths:
+        match = _NUMBER.search(path.stem)
+        number, total = (int(match[1]), int(match[2] or 0)) if match else (0, 0)
+        kind = path.stem[: match.start()] if match else path.stem
+        sets.setdefault((path.parent, kind, total), path)
+        shards[number] = path
+    if len(sets) > 1:
+        first, second, *_ = sets.values()
+        raise DataError(
+            f"{split} shards of different sets, such as {first} and {second}; remove one of the two"
+        )
+    ((folder, _, total),) = sets
+    if enough is not None and min(shards) == 0:
         first = _open([shards[0]], info)
         counts = np.bincount(first.targets, minlength=info.num_classes)
-        if total == 1 or (counts >= np.asarray(enough)).all():
+        if len(shards) == (total or 1) or (counts >= np.asarray(enough)).all():
             return first
-    missing = sorted(set(range(total)) - set(shards))
+    wanted = range(total) if total else range(min(shards), max(shards) + 1)
+    missing = [number for number in wanted if number not in shards]
     if missing:
-        present = next(iter(shards.values()))
-        name = re.sub(r"-\d{5}-of-", f"-{missing[0]:05d}-of-", present.name)
+        present = shards[min(shards)]
+        match = _NUMBER.search(present.stem)
+        number = f"{missing[0]:0{len(match[1])}d}"
+        name = present.name[: match.start(1)] + number + present.name[match.end(1) :]
         raise DataError(
-            f"{info.name}: {present.parent / name} is missing, {len(shards)} of {total} shards are "
+            f"{info.name}: {folder / name} is missing, {len(shards)} of {len(wanted)} shards are "
             "there; a subset of factor 10 or more may need shard 0 only, this one needs all"
         )
-    return _open([shards[k] for k in sorted(shards)], info)
-
-
-def _find(folder: Path, split: str) -> tuple[dict[int, Path], int]:
-    """Shard number -> file, and how many shards there should be."""
-    matches = [(path, _SHARD.fullmatch(path.name)) for path in sorted(folder.rglob("*.parquet"))]
-    present = {match[1] for _, match in matches if match}
-    wanted = next((name for name in _SPLITS[split] if name in present), None)
-    shards: dict[int, Path] = {}
-    totals = set()
-    for path, match in matches:
-        if match is None or match[1] != wanted:
-            continue
-        number = int(match[2])
-        if number in shards:
-            raise DataError(f"two files for one shard: {shards[number]} and {path}; remove one")
-        shards[number] = path
-        totals.add(int(match[3]))
-    if len(totals) > 1:
-        raise DataError(f"{folder}: {split} shards of different sets, of {sorted(totals)} files")
-    return shards, totals.pop() if totals else 0
+    return _open([shards[number] for number in sorted(shards)], info)
 
 
 def _open(paths: list[Path], info: DatasetInfo) -> Source:
-    tables = [_read(path) for path in paths]
-    maps, targets = [], []
-    for path, table in zip(paths, tables, strict=True):
-        names, label_map = standard_classes(_class_names(table, info), info, path)
-        targets.append(to_standard(table["label"].to_numpy(), label_map, path))
+    columns, targets, maps, class_names = [], [], [], None
+    for path in paths:
+        encoded, labels, names = _read(path)
+        names, label_map = standard_classes(
+            names or [str(c) for c in range(info.num_classes)], info, path
+        )
+        if class_names is None or unnamed(class_names):
+            class_names = names
+        elif not unnamed(names) and names != class_names:
+            raise DataError(f"{path}: other classes than in {paths[0]}")
+        columns.append(encoded)
+        targets.append(to_standard(labels, label_map, path))
         maps.append(label_map)
-    start = np.cumsum([0, *(len(table) for table in tables)])
-    encoded = pa.chunked_array([chunk for table in tables for chunk in table["image"].chunks])
-
-    def name(row: int) -> str:
-        shard = int(np.searchsorted(start, row, side="right")) - 1
-        return f"{paths[shard]}: row {row - start[shard]}"
+    start = np.cumsum([0, *map(len, targets)])
 
     def read(rows: np.ndarray) -> torch.Tensor:
-        chosen = encoded.take(pa.array(rows)).to_pylist()
-        height, width = info.image_shape[1:]
-        pixels = images.stack(chosen.__getitem__, lambda i: name(rows[i]), len(rows), height, width)
-        return torch.from_numpy(pixels)
+        shards = np.searchsorted(start, rows, side="right") - 1
+        places = list(zip(shards.tolist(), (rows - start[shards]).tolist(), strict=True))
+        cells = [column.to_pylist() for column in columns]
 
-    return Source(np.concatenate(targets), names, read, tuple(paths), unless_identity(maps[0]))
+        def name(i: int) -> str:
+            shard, row = places[i]
+            return f"{paths[shard]}: row {row}"
+
+        def fetch(i: int) -> bytes:
+            shard, row = places[i]
+            encoded = _bytes(cells[shard][row])
+            if encoded is None:
+                raise DataError(f"{name(i)} has no image")
+            return encoded
+
+        return torch.from_numpy(images.stack(fetch, name, len(rows), *info.image_shape[1:]))
+
+    return Source(
+        np.concatenate(targets), class_names, read, tuple(paths), unless_identity(maps[0])
+    )
 
 
-def _read(path: Path) -> pa.Table:
-    """Columns ``image`` (encoded bytes) and ``label`` (int64), without gaps."""
+def _read(path: Path) -> tuple[pa.ChunkedArray, Sequence[int], list[str] | None]:
+    """Encoded images, labels and the names of the labels, where the file has them."""
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            columns = set(file.schema_arrow.names)
-            image = _column(columns, _IMAGE_COLUMNS, "image", path)
-            label = _column(columns, _LABEL_COLUMNS, "label", path)
+            present = file.schema_arrow.names
+            image = _column(present, _IMAGE_COLUMNS, "image", path)
+            label = _column(present, _LABEL_COLUMNS, "label", path)
             table = file.read([image, label])
     except (pa.ArrowException, OSError) as error:
         raise DataError(
             f"{path}: cannot be read as parquet ({_first_line(error)}); get the file again"
         ) from error
-    encoded, labels = table[image], table[label]
-    if pa.types.is_struct(encoded.type) and "bytes" in encoded.type.names:
-        encoded = pa.chunked_array(
-            [chunk.flatten()[chunk.type.get_field_index("bytes")] for chunk in encoded.chunks],
-            pa.binary(),
-        )
-    if not pa.types.is_binary(encoded.type) and not pa.types.is_large_binary(encoded.type):
-        raise DataError(f"{path}: column {image!r} is {encoded.type}, expected struct<bytes, path>")
-    if not pa.types.is_integer(labels.type):
-        raise DataError(f"{path}: column {label!r} is {labels.type}, expected integers")
-    for column, values in ((label, labels), (image, encoded)):
-        if values.null_count:
-            row = values.is_null().to_numpy().argmax()
+    encoded = table[image]
+    if pa.types.is_struct(encoded.type) and "bytes" in [field.name for field in encoded.type]:
+        encoded = pc.struct_field(encoded, "bytes")
+    for name, column in ((label, table[label]), (image, encoded)):
+        empty = column.is_null().to_numpy()
+        if empty.any():
             raise DataError(
-                f"{path}: row {row} has no {column}, {values.null_count} such rows; "
+                f"{path}: row {empty.argmax()} has no {name}, {empty.sum()} such rows; "
                 "get the file again"
             )
-    return pa.table(
-        {"image": encoded, "label": labels.cast(pa.int64())},
-        metadata=_names_of(table.schema.metadata, label),
-    )
+    if len(table) and _bytes(encoded[0].as_py()) is None:
+        raise DataError(
+            f"{path}: column {image!r} is {table[image].type}, expected struct<bytes, path>, "
+            "encoded image files"
+        )
+    labels = table[label].to_pylist()
+    if labels and all(isinstance(value, str) for value in labels):
+        names = sorted(set(labels), key=natural_key)
+        return encoded, [names.index(value) for value in labels], names
+    for row, value in enumerate(labels):
+        if not isinstance(value, int | float) or value != value // 1:
+            raise DataError(
+                f"{path}: row {row} has {label} {value!r}; column {label!r} is "
+                f"{table[label].type}, expected integers"
+            )
+    whole = np.array([int(value) for value in labels], dtype=object)  # of any size
+    return encoded, whole, _names(table.schema.metadata, label)
 
 
-def _column(columns: set[str], known: Sequence[str], kind: str, path: Path) -> str:
-    for name in known:
-        if name in columns:
-            return name
-    raise DataError(
-        f"{path}: no {kind} column, expected {' or '.join(known)}, "
-        f"the file has {', '.join(sorted(columns))}"
-    )
-
-
-def _names_of(metadata: dict | None, label: str) -> dict | None:
-    """The schema's names of the label column, kept as this module's own metadata."""
+def _bytes(value: object) -> bytes | None:
+    """The encoded image in a cell: bytes, or a list of their numbers."""
     try:
-        features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
-        return {"names": json.dumps(features[label]["names"])}
-    except (KeyError, TypeError, ValueError):
+        return bytes(value) if isinstance(value, bytes | list) else None
+    except (TypeError, ValueError):
         return None
 
 
-def _class_names(table: pa.Table, info: DatasetInfo) -> list[str]:
-    """The schema's class names; without any, labels are taken as the standard order."""
-    metadata = table.schema.metadata or {}
-    if b"names" in metadata:
-        return json.loads(metadata[b"names"])
-    return [str(c) for c in range(info.num_classes)]
+def _unlabelled(path: Path) -> bool:
+    """Whether these are test images whose labels are kept secret: none, or all -1."""
+    try:
+        with pq.ParquetFile(path) as file:
+            columns = [name for name in _LABEL_COLUMNS if name in file.schema_arrow.names]
+            labels = file.read(columns).to_pydict().values()
+    except (pa.ArrowException, OSError):
+        return False
+    return all(value in (None, -1) for column in labels for value in column)
+
+
+def _column(present: list[str], known: Sequence[str], kind: str, path: Path) -> str:
+    for name in known:
+        if present.count(name) == 1:
+            return name
+    raise DataError(
+        f"{path}: no {kind} column, expected {' or '.join(known)}, "
+        f"the file has {', '.join(sorted(present))}"
+    )
+
+
+def _names(metadata: dict | None, label: str) -> list[str] | None:
+    """The names of the label column in the schema's metadata."""
+    try:
+        features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
+        names = list(features[label]["names"])
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return None
+    return names if names and all(isinstance(name, str) for name in names) else None
 
 
 def _first_line(error: Exception) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +14,14 @@ import torch
 
 from lt_core.data.catalog import DatasetInfo
 from lt_core.errors import DataError
+
+_WORDS = {
+    "train": {"train", "training"},
+    "test": {"test", "testing"},
+    "val": {"val", "valid", "validation"},
+}
+_LITTER = {"__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir"}  # and all that begins with a dot
+_SHOWN = 6  # names of what was found
 
 
 @dataclass(frozen=True)
@@ -30,9 +40,71 @@ class Source:
     label_map: tuple[int, ...] | None = None
 
 
+def is_litter(name: str) -> bool:
+    """Whether systems or editors leave files or folders of this name."""
+    return name.startswith(".") or name in _LITTER
+
+
+def listing(folder: Path) -> list[str]:
+    """The files below ``folder``, without litter, as sorted relative paths.
+
+    No file is opened or stat-ed. A folder that cannot be listed raises DataError.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise DataError(f"{error.filename}: cannot be listed ({error.strerror})") from error
+
+    paths = []
+    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        folders[:] = [name for name in folders if not is_litter(name)]
+        inside = Path(place).relative_to(folder)
+        paths += [(inside / name).as_posix() for name in names if not is_litter(name)]
+    return sorted(paths)
+
+
+def names_in(folder: Path) -> list[str]:
+    """The names in ``folder``, without litter; none where it cannot be listed."""
+    try:
+        return sorted(name for name in os.listdir(folder) if not is_litter(name))
+    except (OSError, ValueError):  # ValueError: a zero byte in the name
+        return []
+
+
+def found(folder: Path) -> str:
+    """What lies in ``folder``, as the end of a sentence about it."""
+    try:
+        names = sorted(entry.name + "/" * entry.is_dir() for entry in os.scandir(folder))
+    except FileNotFoundError:
+        parent = folder.parent
+        return f"which does not exist ({parent}, {found(parent)})" if folder != parent else ""
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        return f"which cannot be listed ({getattr(error, 'strerror', None) or error})"
+    if not names:
+        return "which is empty"
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"which holds {', '.join(names[:_SHOWN])}{more}"
+
+
+def split_of(path: str) -> str | None:
+    """``train``, ``test`` or ``val``, where a file's name or a folder above it says so."""
+    for part in reversed(path.split("/")):
+        words = set(re.findall(r"[a-z]+", part.lower()))
+        for split, known in _WORDS.items():
+            if words & known:
+                return split
+    return None
+
+
+def split_folder(name: str) -> str | None:
+    """``train``, ``test`` or ``val``, where that is the whole name of a folder."""
+    return next((split for split, known in _WORDS.items() if name.lower() in known), None)
+
+
 def natural_key(name: str) -> list:
     """Sorting key under which class "10" comes after class "9"."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+    return [
+        (int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)
+    ]
 
 
 def standard_classes(
@@ -42,39 +114,64 @@ def standard_classes(
 
     The standard order is the data set's own, or else the natural order of the
     names, so that training and test files agree whatever order each was
-    written in. Names that are the numbers 0 to C - 1 are classes already.
+    written in. Names that are the numbers 0 to C - 1 are classes already. A
+    name that is spelled in another way (``cra``, ``Crab``) is the nearest of
+    the data set's names that nothing else is called.
     """
     if len(set(names)) != len(names) or len(names) != info.num_classes:
+        absent = sorted(set(info.class_names or ()) - set(names), key=natural_key)
+        shown = ", ".join(map(repr, list(names)[:_SHOWN]))
         raise DataError(
             f"{where}: {info.name} has {info.num_classes} classes, found {len(set(names))} "
-            f"different names among {len(names)}"
+            f"different names among {len(names)}: {shown}{' …' if len(names) > _SHOWN else ''}"
+            + (f"; {absent[0]!r} is not there" if absent else "")
         )
-    if set(names) == {str(c) for c in range(len(names))}:
-        standard = info.class_names or tuple(sorted(names, key=natural_key))
-        return standard, tuple(int(name) for name in names)
-    if info.class_names is None:
-        standard = tuple(sorted(names, key=natural_key))
-    elif set(names) == set(info.class_names):
-        standard = info.class_names
-    else:
-        strange = sorted(set(names) - set(info.class_names))
-        raise DataError(
-            f"{where}: {strange[0]!r} is no class of {info.name}; its classes are "
-            f"{', '.join(info.class_names)}"
-        )
-    return standard, tuple(standard.index(name) for name in names)
+    numbers = [int(name) if name.isascii() and name.isdigit() else -1 for name in names]
+    if sorted(numbers) == list(range(len(names))):
+        return info.class_names or tuple(sorted(names, key=natural_key)), tuple(numbers)
+    standard = info.class_names or tuple(sorted(names, key=natural_key))
+    label = {name: c for c, name in enumerate(standard)}
+    unused = {name.lower(): name for name in standard if name not in names}
+    for name in names:
+        if name not in label:
+            nearest = difflib.get_close_matches(name.lower(), unused, n=1)
+            if not nearest:
+                raise DataError(
+                    f"{where}: {name!r} is no class of {info.name}; its classes are "
+                    f"{', '.join(standard)}"
+                )
+            label[name] = label[unused.pop(nearest[0])]
+    return standard, tuple(label[name] for name in names)
 
 
-def to_standard(labels: np.ndarray, label_map: tuple[int, ...], where: Path) -> np.ndarray:
+def unnamed(class_names: Sequence[str]) -> bool:
+    """Whether the classes have numbers for names, so that nothing can be read from them."""
+    return list(class_names) == [str(c) for c in range(len(class_names))]
+
+
+def to_standard(labels: Sequence[int], label_map: tuple[int, ...], where: Path) -> np.ndarray:
     """Labels on disk -> classes in the standard order; a label out of range is refused."""
-    labels = np.asarray(labels, dtype=np.int64)
+    labels = np.asarray(labels)
     wrong = np.flatnonzero((labels < 0) | (labels >= len(label_map)))
     if len(wrong):
         raise DataError(
             f"{where}: row {wrong[0]} has label {labels[wrong[0]]}, "
             f"expected 0 to {len(label_map) - 1} ({len(wrong)} such rows)"
         )
-    return np.asarray(label_map, dtype=np.int64)[labels]
+    return np.asarray(label_map, dtype=np.int64)[labels.astype(np.int64)]
+
+
+def check_complete(source: Source, count: int | None, images: str) -> Source:
+    """``source``, if every class has ``count`` images; ``images`` says what they are."""
+    counts = np.bincount(source.targets, minlength=len(source.class_names))
+    wrong = np.flatnonzero(counts != count)
+    if len(wrong):
+        raise DataError(
+            f"{', '.join(map(str, source.files))}: {len(wrong)} of {len(counts)} classes have "
+            f"another number of {images} images than {count}, first "
+            f"{source.class_names[wrong[0]]!r} with {counts[wrong[0]]}"
+        )
+    return source
 
 
 def unless_identity(label_map: tuple[int, ...]) -> tuple[int, ...] | None:

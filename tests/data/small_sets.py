@@ -45,6 +45,13 @@ def encoded(pixels, format="PNG", mode="RGB", **options):
     return buffer.getvalue()
 
 
+def write_image(path, pixels=None, format="PNG", mode="RGB", **options):
+    """An image file of noise, in folders that are made for it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = noise([0])[0] if pixels is None else pixels
+    path.write_bytes(encoded(pixels, format, mode, **options))
+
+
 def split_labels(split, seed=0):
     """Labels of a balanced split, in an order of no meaning."""
     labels = np.repeat(np.arange(3), TRAIN if split == "train" else TEST)

@@ -54,7 +54,7 @@ def test_incomplete_class_is_refused(info, tmp_path):
     """Half an unpacked archive would silently be another data set."""
     small.write_folders(tmp_path)
     next((tmp_path / "cifar10" / "train" / "bird").iterdir()).unlink()
-    with pytest.raises(DataError, match="bird: 11 images, the complete class has 12"):
+    with pytest.raises(DataError, match="class bird has 11 images, the complete class has 12"):
         data.load("cifar10", "train", 4, root=tmp_path)
 
 

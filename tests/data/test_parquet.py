@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -112,12 +114,15 @@ def test_damaged_image_is_named_by_row(tmp_path):
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
 
 
-@pytest.mark.parametrize("content", [b"", b"no image", b"GIF89a"])
-def test_what_is_no_image_is_named_by_row(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"", r"empty \(0 bytes\)"), (b"no image", r"no image \(8 bytes that begin with b'no image'")],
+)
+def test_what_is_no_image_is_named_by_row(tmp_path, content, reason):
     labels, files = full_train()
     files[2] = content
     write(tmp_path, labels, files)
-    with pytest.raises(DataError, match="row 2: not a complete image"):
+    with pytest.raises(DataError, match=f"row 2: {reason}"):
         data.load("cifar10", "train", root=tmp_path)
 
 
@@ -125,7 +130,7 @@ def test_image_of_another_size_is_named_by_row(tmp_path):
     labels, files = full_train()
     files[2] = small.encoded(np.zeros((3, 9, 8), np.uint8))
     write(tmp_path, labels, files)
-    with pytest.raises(DataError, match="row 2: image of 8 x 9 pixels, expected 8 x 8"):
+    with pytest.raises(DataError, match="row 2: PNG image of 8 x 9 pixels, expected 8 x 8"):
         data.load("cifar10", "train", root=tmp_path)
 
 
@@ -175,9 +180,168 @@ def test_columns_of_another_type_are_refused(tmp_path):
     pq.write_table(pa.table({"img": ["a"], "label": [0]}), path)
     with pytest.raises(DataError, match="column 'img' is string, expected struct<bytes, path>"):
         data.load("cifar10", "train", root=tmp_path)
-    pq.write_table(pa.table({"img": [b"a"], "label": ["dog"]}), path)
-    with pytest.raises(DataError, match="column 'label' is string, expected integers"):
+    pq.write_table(pa.table({"img": [b"a"], "label": [{"x": 1}]}), path)
+    with pytest.raises(DataError, match=r"column 'label' is struct<x: int64>, expected integers"):
         data.load("cifar10", "train", root=tmp_path)
+
+
+PATH = pa.field("path", pa.large_string())
+IMAGE_TYPES = {
+    "binary": pa.binary(),
+    "large_binary": pa.large_binary(),
+    "list of bytes": pa.list_(pa.uint8()),
+    "struct": pa.struct([("bytes", pa.binary()), PATH]),
+    "struct, other order": pa.struct([PATH, ("bytes", pa.large_binary())]),
+}
+try:  # pyarrow learned in steps to make views, to write them and to slice them
+    pq.write_table(pa.table({"x": pa.array([b"a"], pa.binary_view())}), io.BytesIO())
+    IMAGE_TYPES["binary_view"] = pa.binary_view()
+    IMAGE_TYPES["struct of views"] = pa.struct([PATH, ("bytes", pa.binary_view())])
+except (AttributeError, pa.ArrowNotImplementedError):
+    pass
+
+
+@pytest.mark.parametrize("kind", [*IMAGE_TYPES, "dictionary"])
+@pytest.mark.parametrize("chunks", [1, 4])
+def test_any_type_of_bytes_is_read(tmp_path, kind, chunks):
+    labels, files = full_train()
+    values = files
+    if kind.startswith("struct"):
+        values = [{"bytes": file, "path": "x.png"} for file in files]
+    elif kind.startswith("list"):
+        values = [list(file) for file in files]
+    parts = [
+        pa.array([values[row] for row in part], IMAGE_TYPES.get(kind, pa.binary()))
+        for part in np.array_split(np.arange(len(labels)), chunks)
+    ]
+    if kind == "dictionary":
+        parts = pa.chunked_array(parts).dictionary_encode().chunks
+    column = pa.chunked_array(parts)
+    path = tmp_path / "cifar10" / "train-00000-of-00001.parquet"
+    path.parent.mkdir()
+    table = pa.table({"image": column, "label": labels})
+    with pq.ParquetWriter(path, table.schema) as writer:
+        writer.write_table(table.slice(0, 0))  # a group without rows
+        writer.write_table(table, row_group_size=len(table) if "view" in kind else 10)
+    train = data.load("cifar10", "train", root=tmp_path)
+    assert torch.equal(train.images, torch.from_numpy(small.noise(labels)[train.indices]))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(pa.int8(), pa.int16(), pa.int32(), pa.int64()),
+        *(pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64()),
+        *(pa.float32(), pa.float64(), pa.string(), pa.large_string()),
+        *(pa.dictionary(pa.int8(), pa.int64()), pa.dictionary(pa.int8(), pa.string())),
+    ],
+    ids=str,
+)
+def test_any_type_of_whole_numbers_or_names_is_a_label(tmp_path, kind):
+    labels, files = full_train()
+    value = kind.value_type if pa.types.is_dictionary(kind) else kind
+    text = pa.types.is_string(value) or pa.types.is_large_string(value)
+    column = [small.CLASSES[label] for label in labels] if text else labels
+    column = pa.array(column, value)
+    column = column.dictionary_encode() if pa.types.is_dictionary(kind) else column
+    path = tmp_path / "cifar10" / "train.parquet"
+    path.parent.mkdir()
+    pq.write_table(pa.table({"image": pa.array(files), "label": column}), path)
+    train = data.load("cifar10", "train", root=tmp_path)
+    assert train.targets.tolist() == labels[train.indices].tolist()
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "complaint"),
+    [
+        ([b"a", None], [0, 1], "row 1 has no image, 1 such rows"),
+        (
+            [{"bytes": None, "path": "x.png"}, {"bytes": b"a", "path": ""}],
+            [0, 1],
+            "row 0 has no im",
+        ),
+        ([None, {"bytes": b"a", "path": ""}], [0, 1], "row 0 has no image, 1 such rows"),
+        (pa.array([b"a", None]).dictionary_encode(), [0, 1], "row 1 has no image"),
+        ([b"a", b"b"], [0, None], "row 1 has no label, 1 such rows"),
+        ([b"a", b"b"], ["bird", None], "row 1 has no label, 1 such rows"),
+        ([b"a", b"b"], pa.array([1, None]).dictionary_encode(), "row 1 has no label"),
+        (
+            [b"a", b"b"],
+            [0.0, np.nan],
+            "row 1 has label nan; column 'label' is double, expected int",
+        ),
+        ([b"a", b"b"], [0.0, 1.5], r"row 1 has label 1\.5"),
+        ([b"a", b"b"], pa.array([0, 2**64 - 1], pa.uint64()), f"row 1 has label {2**64 - 1}, exp"),
+        (
+            [b"a", b"b"],
+            [[0], [1]],
+            r"row 0 has label \[0\]; column 'label' is list<.*, expected int",
+        ),
+        ([[[1]], [[2]]], [0, 1], "column 'image' is list<.*, expected struct<bytes, path>"),
+        ([[1, 999], [2]], [0, 1], "column 'image' is list<.*, expected struct<bytes, path>"),
+        (
+            [{"path": "x"}, {"path": "y"}],
+            [0, 1],
+            "column 'image' is struct<path: string>, expected",
+        ),
+    ],
+)
+def test_cells_that_cannot_be_read_are_named(tmp_path, images, labels, complaint):
+    path = tmp_path / "cifar10" / "train.parquet"
+    path.parent.mkdir()
+    pq.write_table(pa.table({"image": images, "label": labels}), path)
+    with pytest.raises(DataError, match=rf"train\.parquet: {complaint}"):
+        data.load("cifar10", "train", root=tmp_path)
+
+
+def test_column_that_is_there_twice_is_refused(tmp_path):
+    path = tmp_path / "cifar10" / "train.parquet"
+    path.parent.mkdir()
+    pq.write_table(pa.Table.from_arrays([pa.array([b"a"])] * 2, ["image", "image"]), path)
+    with pytest.raises(DataError, match=r"no image column, .* the file has image, image"):
+        data.load("cifar10", "train", root=tmp_path)
+
+
+def test_table_without_rows_holds_no_image(tmp_path):
+    write(tmp_path, np.array([], int), [])
+    with pytest.raises(DataError, match="class 0 needs 12 images"):
+        data.load("cifar10", "train", root=tmp_path)
+
+
+@pytest.mark.parametrize("metadata", ["{", "[]", '{"info": {"features": {"label": {"names": 3}}}}'])
+def test_metadata_that_names_no_classes_is_left_alone(tmp_path, metadata):
+    labels, files = full_train()
+    path = tmp_path / "cifar10" / "train.parquet"
+    path.parent.mkdir()
+    table = pa.table({"image": pa.array(files), "label": labels})
+    pq.write_table(table.replace_schema_metadata({"huggingface": metadata}), path)
+    assert data.load("cifar10", "train", root=tmp_path).class_names == small.CLASSES
+
+
+@pytest.mark.parametrize(
+    "names", [("airplane", "automobile", "bir"), ("Airplane", "AUTOMOBILE", "birds")]
+)
+def test_classes_may_be_spelled_in_another_way(tmp_path, names):
+    """Hugging Face's CIFAR-100 has a class `cra`."""
+    small.write_parquet_set(tmp_path)
+    labels, files = full_train()
+    write(tmp_path, labels, files, names=names)
+    train, test = data.load_train_test("cifar10", root=tmp_path)
+    assert train.class_names == test.class_names == small.CLASSES
+    assert train.label_map is None
+
+
+def test_shards_of_other_classes_are_refused(tmp_path, monkeypatch):
+    small.shrink(monkeypatch, "tinyimagenet", class_names=None)
+    labels, files = full_train()
+    for shard, names in enumerate((("n1", "n2", "n3"), None, ("n1", "n2", "n4"))):
+        path = tmp_path / "tinyimagenet" / f"train-0000{shard}-of-00003.parquet"
+        small.write_parquet(path, labels[shard::3], files[shard::3], names=names)
+    with pytest.raises(DataError, match=r"train-00002.*: other classes than in .*train-00000"):
+        data.load("tinyimagenet", "train", root=tmp_path)
+    small.write_parquet(path, labels[2::3], files[2::3], names=("n1", "n2", "n3"))
+    train = data.load("tinyimagenet", "train", root=tmp_path)
+    assert train.class_names == ("n1", "n2", "n3")
 
 
 def test_file_cut_anywhere_is_refused(tmp_path):
@@ -238,7 +402,7 @@ def test_two_files_for_one_shard_are_refused(sharded, tmp_path):
     copy = sharded[0].parent / "copy" / sharded[0].name
     copy.parent.mkdir()
     copy.write_bytes(sharded[0].read_bytes())
-    with pytest.raises(DataError, match="two files for one shard"):
+    with pytest.raises(DataError, match=r"shards of different sets, such as .*; remove one"):
         data.load("cifar10", "train", 10, tmp_path)
 
 
