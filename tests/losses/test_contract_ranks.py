@@ -10,8 +10,8 @@ from contract import covered
 from ranks import run_two, train
 
 from lt_core import losses
-from lt_core.losses.contract.probes import COUNTS, batches_for, draws, step
 from lt_core.losses.draws import DrawingLoss
+from lt_core.testing import COUNTS, batches_for, draws, step
 
 
 @pytest.fixture(scope="module")

@@ -54,13 +54,6 @@ def test_counts_beyond_single_precision():
     assert loss.half().seen.tolist() == [2**24 + 2, 2**24 + 1]
 
 
-def test_without_either_factor_it_is_softmax():
-    logits, target = torch.randn(6, 4, dtype=torch.float64), torch.tensor([0, 1, 2, 3, 0, 0])
-    loss = losses.create("seesaw", [9, 5, 2, 1], p=0, q=0)
-    expected = F.cross_entropy(logits, target)
-    torch.testing.assert_close(loss(logits, target), expected)
-
-
 @pytest.mark.parametrize("counts", [[1, 2], [1, 2, -1], [1, 2, float("nan")]])
 def test_initial_counts_are_checked(counts):
     with pytest.raises(ValueError, match="initial_counts"):
