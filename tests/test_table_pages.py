@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pandas as pd
 import pytest
+import stores
 from made_up_records import records
 
-from lt_core import reproduction, tables
+from lt_core import cli, notebook_parameters, notebooks, reproduction, runs, tables
+from lt_core.errors import ConfigError
 
 METHODS = ["softmax", "gala"]
 
@@ -84,13 +88,93 @@ def test_a_factor_of_which_nothing_was_run_says_why_once():
     assert "verdict 100" not in frame
 
 
+SMALLEST = {"dataset": "digits", "imbalance_factors": [1.0], "seeds": 1, "epochs": 1}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("table", ["gala", "table3", "grid"])
-def test_a_tables_notebook_makes_its_runs(table, tmp_path):
+@pytest.mark.parametrize(
+    ("table", "asked"),
+    [
+        ("table1", {"methods": ["class_balanced"], "model": "resnet_rehearsal"}),
+        ("gala", {"methods": ["gala+rebalance"], "precision": "bfloat16"}),
+        ("table3", {"methods": "icb[intra,ura],softmax", "imbalance_factors": [100.0]}),
+        ("grid", {"methods": ["ldam+rebalance"]}),
+    ],
+)
+def test_a_tables_notebook_makes_the_least_that_can_be_asked_for(table, asked, tmp_path):
     """As ``lt-core reproduce TABLE`` does, on digits, one epoch long."""
-    rows = [row.label for row in tables.get(table).rows if not row.rebalanced][:2]
-    request = {"methods": rows, "imbalance_factors": [100.0], "seeds": 1, "epochs": 1}
-    text = reproduction.notebook(table, request, tmp_path, processes=1)
+    text = reproduction.notebook(table, SMALLEST | asked, tmp_path, processes=1)
     assert "REDUCED" in text
-    assert all(f"\n{row}" in text for row in rows)
-    assert (tmp_path / f"reproduce_{table}.ipynb").exists()
+    rows = tables.plans.listed(asked["methods"])
+    assert all(f"\n{row} " in text for row in rows)
+    assert len(runs.load(tmp_path)) == len(rows)
+    executed = notebooks.finished(tmp_path / f"reproduce_{table}.ipynb")
+    assert executed["parameters"]["methods"] == rows
+
+
+@pytest.mark.slow
+def test_the_page_of_the_images_has_nothing_to_say_of_a_factor_that_was_not_run(tmp_path):
+    path = reproduction.notebook_path("table1_on_images")
+    notebooks.run(path, tmp_path / "page.ipynb", {"factor": 7})
+
+
+@pytest.mark.parametrize("table", tables.names())
+def test_a_tables_notebook_takes_what_its_command_offers(table):
+    """Every option of ``lt-core reproduce`` that says which runs is a parameter of the notebook."""
+    declared = notebooks.parameters_of(reproduction.notebook_path(f"reproduce_{table}"))
+    asked = SMALLEST | {"methods": ["softmax"], "model": "resnet32", "precision": "bfloat16"}
+    assert asked.keys() | {"store", "resources"} <= declared.keys()
+    words = tables.command(table, asked).split()
+    options = set(inspect.signature(cli.reproduce).parameters)
+    assert {word[2:].replace("-", "_") for word in words if word[:2] == "--"} <= options
+
+
+def test_a_list_with_brackets_is_a_parameter_of_a_notebook():
+    declared = notebooks.parameters_of(reproduction.notebook_path("reproduce_table3"))
+    rows = ["icb[intra,ura]", "softmax"]
+    for given in (rows, tuple(rows), "icb[intra,ura],softmax", " icb[intra,ura] , softmax "):
+        assert notebook_parameters.check(declared, {"methods": given}, "x") == {"methods": rows}
+    with pytest.raises(ConfigError, match="did you mean"):
+        notebook_parameters.check(declared, {"methods": "icb[intra,urra]"}, "x")
+
+
+# all that is wanted
+
+
+@pytest.fixture
+def made(monkeypatch):
+    plans = []
+    monkeypatch.setattr(reproduction, "reproduce", lambda plan, *_, **__: plans.append(plan))
+    return plans
+
+
+def test_what_is_wanted_needs_no_notebook(made, tmp_path):
+    request = {"dataset": "cifar10", "model": "resnet_rehearsal", "seeds": 1, "epochs": 40}
+    text = reproduction.notebook("wanted", request, tmp_path, processes=1)
+    assert made == [tables.wanted(**request)]
+    assert text == f"all {len(made[0])} wanted runs are in {tmp_path}"
+    with pytest.raises(ConfigError, match="output: 'wanted' has no notebook"):
+        reproduction.notebook("wanted", request, tmp_path, tmp_path / "x.ipynb")
+
+
+@pytest.mark.parametrize("dataset", ["digits", "tinyimagenet", "cifar_10"])
+def test_data_that_nothing_wants_are_refused(made, tmp_path, dataset):
+    with pytest.raises(ConfigError, match="unknown data set of the wanted runs"):
+        reproduction.direct("wanted", {"dataset": dataset}, tmp_path)
+    assert made == []
+
+
+@pytest.mark.parametrize("seeds", [0, -1, 1.5, "all"])
+def test_seeds_of_what_is_wanted_are_a_number(seeds):
+    with pytest.raises(ConfigError, match="seeds: expected"):
+        tables.wanted(seeds=seeds)
+
+
+def test_a_run_that_was_set_aside_is_named_below_the_table(made, tmp_path):
+    (config,) = tables.plan("table1", "digits", [100], ["softmax"], seeds=1)
+    stores.add_run(tmp_path, config.key)
+    stores.edited(stores.add_run(tmp_path, "f" * 16).path, lambda result: result.update(key="e"))
+    request = {"methods": "softmax", "imbalance_factors": [100], "seeds": 1}
+    text = reproduction.direct("table1", request, tmp_path)
+    assert "softmax  60.00 (n=1)" in text
+    assert f"\nset aside, not counted: {tmp_path / ('f' * 16)}" in text
