@@ -137,12 +137,11 @@ def reproduce(
     Example: lt-core reproduce table1 --dataset digits --seeds 3
     """
     from lt_core import reproduction
-    from lt_core.tables.plans import listed
 
     request = {
         "dataset": dataset,
         "imbalance_factors": _list("imbalance-factor", imbalance_factor, float),
-        "methods": listed(methods) or None,
+        "methods": methods,
         "seeds": seeds,
         "epochs": epochs,
         "model": model,
