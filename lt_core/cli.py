@@ -180,7 +180,7 @@ def status(store: StorePath = Path("runs")) -> None:
     frame = runs.load(store)
     unfinished = runs.Store(store).unfinished()
     print(f"{len(frame)} finished, {len(unfinished)} unfinished runs in {store}")
-    if len(frame):
+    if "top1" in frame:
         # Everything but the seeds: a mean over different experiments would mean nothing.
         names = ["dataset", "imbalance_factor", "recipe", "overrides", "epochs", "precision"]
         names += ["model", "classifier", "holdout", "method", "variant"]

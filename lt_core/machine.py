@@ -25,13 +25,13 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def checkout() -> Path | None:
-    """The folder of this project that holds the package; None where it was installed.
+def checkout(folder: Path | None = None) -> Path | None:
+    """``folder`` if this project's source lies there, else None; by default the package's.
 
     Whatever else surrounds an installed package, such as the repository of another project
     with its environment inside, is no checkout of this one.
     """
-    folder = Path(lt_core.__file__).resolve().parents[1]
+    folder = folder or Path(lt_core.__file__).resolve().parents[1]
     try:
         project = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]
         return folder if project["name"].replace("-", "_") == "lt_core" else None

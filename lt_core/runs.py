@@ -39,6 +39,7 @@ import filelock
 import numpy as np
 import pandas as pd
 
+from lt_core import machine
 from lt_core.errors import BusyError, CheckpointError, StoreError
 
 FORMAT = 1
@@ -303,10 +304,8 @@ def default_store(start: str | os.PathLike = ".") -> Path:
     folder or papermill in the caller's.
     """
     start = Path(start).resolve()
-    for folder in (start, *start.parents, Path(__file__).parents[1]):
-        if all((folder / name).exists() for name in ("lt_core", "notebooks", "pyproject.toml")):
-            return folder / "runs"
-    return start / "runs"
+    around = filter(machine.checkout, (start, *start.parents))
+    return (next(around, None) or machine.checkout() or start) / "runs"
 
 
 def missing_store(path: str | os.PathLike) -> str:

@@ -1,9 +1,11 @@
 """Stores with invented results, for tests that need no training."""
 
 import contextlib
+import errno
 import json
 import os
 import socket
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -51,6 +53,30 @@ IN_PLACE_OF_A_FILE = {
     "a link to itself": lambda path: os.symlink(path.name, path),
     "an unreadable file": lambda path: os.symlink("/proc/self/mem", path),
 }
+
+
+def stopped_at(number, monkeypatch, error):
+    """Raise ``error()`` at that operation on files and at all later ones; a list counts them."""
+    seen = []
+    for owner, name in ((os, "replace"), (os, "fsync"), (Path, "unlink"), (Path, "mkdir")):
+        operation = getattr(owner, name)
+
+        def counted(*arguments, operation=operation, **options):
+            seen.append(operation)
+            if len(seen) >= number:
+                raise error()
+            return operation(*arguments, **options)
+
+        monkeypatch.setattr(owner, name, counted)
+    return seen
+
+
+class Killed(BaseException):
+    """What nothing catches, as a signal that kills; ``finally`` closes files and locks."""
+
+
+def disk_full():
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def files(directory):

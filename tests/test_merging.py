@@ -1,9 +1,10 @@
 """Joining stores: everything is looked at before anything is written."""
 
+import contextlib
 import os
 
 import pytest
-from stores import IN_PLACE_OF_A_FILE, add_run, edited, files
+from stores import IN_PLACE_OF_A_FILE, Killed, add_run, disk_full, edited, files, stopped_at
 
 from lt_core import merging, runs
 from lt_core.errors import StoreError
@@ -140,6 +141,26 @@ def test_a_run_damaged_here_while_others_are_merged_is_left_alone(stores, monkey
     with pytest.raises(StoreError, match=f"here/b/{RESULT}: damaged"):
         merging.merge([there], here)
     assert files(here / "b") == {RESULT: b"another process was here"}
+
+
+@pytest.mark.parametrize("error", [Killed, disk_full])
+def test_stopped_at_any_operation_and_called_again_it_ends_the_same(stores, tmp_path, error):
+    _, there, far = stores
+    merging.merge([there, far], tmp_path / "whole")
+    for number in range(1, 100):
+        here = tmp_path / str(number)
+        with Store(here).lock("b"):
+            Store(here).write_checkpoint("b", b"state")
+        with pytest.MonkeyPatch.context() as patched:
+            seen = stopped_at(number, patched, error)
+            with contextlib.suppress(Killed, StoreError):
+                merging.merge([there, far], here)
+        merging.merge([there, far], here)
+        for key in "abc":
+            assert files(here / key) == files(tmp_path / "whole" / key)
+        if len(seen) < number:
+            break
+    assert len(seen) > 20
 
 
 def test_damaged_logits_here_do_not_keep_a_run_from_being_known(stores):

@@ -12,8 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
-from stores import IN_PLACE_OF_A_FILE, add_run, files
+from stores import IN_PLACE_OF_A_FILE, Killed, add_run, files, stopped_at
 
+import lt_core
 from lt_core import errors, machine, notebook_parameters, notebook_process, notebooks, records, runs
 
 nbformat = pytest.importorskip("nbformat", reason="needs the notebooks extra")
@@ -316,10 +317,6 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
         notebooks.run(source, tmp_path / "out.ipynb")
 
 
-class Killed(BaseException):
-    pass
-
-
 def test_killed_around_every_operation_its_output_is_known_as_its_own(tmp_path, monkeypatch):
     """Whenever an execution is killed, the next one into the same place is not refused."""
     source = written(tmp_path / "x.ipynb", "1")
@@ -332,26 +329,15 @@ def test_killed_around_every_operation_its_output_is_known_as_its_own(tmp_path, 
     monkeypatch.setattr(notebook_process, "_papermill", executed)
     status = {"source_sha256": sha256(source)}
     job = {"output": str(output), "name": "x.ipynb", "status": status}
-    for at in range(1, 20):
-        seen = 0
+    for number in range(1, 20):
         with monkeypatch.context() as patched:
-            for owner, name in ((os, "replace"), (Path, "unlink")):
-                operation = getattr(owner, name)
-
-                def counted(*arguments, operation=operation, at=at, **options):
-                    nonlocal seen
-                    seen += 1
-                    if seen == at:
-                        raise Killed
-                    return operation(*arguments, **options)
-
-                patched.setattr(owner, name, counted)
+            seen = stopped_at(number, patched, Killed)
             with contextlib.suppress(Killed):
                 assert notebook_process._execute(job) == 0
         notebooks._refuse_to_replace(output, source)
-        if at > seen:
+        if len(seen) < number:
             break
-    assert seen >= 5
+    assert len(seen) >= 5
     assert notebooks.finished(output)["output_sha256"] == sha256(output)
 
 
@@ -527,16 +513,15 @@ def test_what_a_page_can_see_of_a_store(tmp_path):
 
 def test_runs_are_kept_in_the_checkout_wherever_a_notebook_is_started(tmp_path, monkeypatch):
     for checkout in ("one", "two"):
-        for name in ("lt_core", "notebooks/deep", "pyproject.toml"):
-            (tmp_path / checkout / name).mkdir(parents=True)
+        (tmp_path / checkout / "notebooks/deep").mkdir(parents=True)
+        shutil.copy(ROOT / "pyproject.toml", tmp_path / checkout)
     for start in ("", "notebooks", "notebooks/deep"):
         monkeypatch.chdir(tmp_path / "one" / start)
         assert runs.default_store() == tmp_path / "one" / "runs"
     assert runs.default_store(tmp_path / "two") == tmp_path / "two" / "runs"
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(runs, "__file__", str(tmp_path / "one" / "lt_core" / "runs.py"))
-    assert runs.default_store() == tmp_path / "one" / "runs"
-    monkeypatch.setattr(runs, "__file__", str(tmp_path / "installed" / "lt_core" / "runs.py"))
+    assert runs.default_store() == ROOT / "runs"
+    monkeypatch.setattr(lt_core, "__file__", str(tmp_path / "installed" / "lt_core" / "x.py"))
     assert runs.default_store() == tmp_path / "runs"
 
 

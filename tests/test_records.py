@@ -1,10 +1,20 @@
 """Records: written from a store, read back unchanged, refused where they cannot be right."""
 
+import contextlib
 import json
 
 import pandas as pd
 import pytest
-from stores import CLASSES, IN_PLACE_OF_A_FILE, add_run, edited, files
+from stores import (
+    CLASSES,
+    IN_PLACE_OF_A_FILE,
+    Killed,
+    add_run,
+    disk_full,
+    edited,
+    files,
+    stopped_at,
+)
 
 from lt_core import records, runs
 from lt_core.errors import StoreError
@@ -49,6 +59,24 @@ def test_writing_again_changes_nothing(store, path):
     before = files(path.parent)
     assert records.write(store, path) == 2
     assert files(path.parent) == before
+
+
+@pytest.mark.parametrize("error", [Killed, disk_full])
+def test_stopped_at_any_operation_they_can_be_read_and_written_again(path, store, error):
+    before, whole = files(path.parent), add_run(store, "f" * 16)
+    for number in range(1, 100):
+        for name, content in before.items():
+            (path.parent / name).write_bytes(content)
+        with pytest.MonkeyPatch.context() as patched:
+            seen = stopped_at(number, patched, error)
+            with contextlib.suppress(Killed, StoreError):
+                records.write(store, path)
+        assert len(records.committed(path.parent).runs) in (2, 3)
+        assert records.write(store, path) == 3
+        assert whole.key in set(records.committed(path.parent).history["key"])
+        if len(seen) < number:
+            break
+    assert len(seen) > 5
 
 
 def test_rows_of_other_stores_stay(path, tmp_path):
