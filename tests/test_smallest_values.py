@@ -1,0 +1,76 @@
+"""Every chapter at the smallest values of its parameters, and every page without records.
+
+The cells run in one process (``notebook_cells.py``): about four minutes of one core. The
+tables' notebooks that train are walked in ``test_tables_walk.py``.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import ci_book
+import pytest
+
+nbformat = pytest.importorskip("nbformat", reason="needs the notebooks extra")
+
+from lt_core import notebooks  # noqa: E402
+
+SCRIPT = Path(__file__).with_name("notebook_cells.py")
+TABLES = [p for p in ci_book.NOTEBOOKS if p.stem.startswith(("reproduce_", "table1_"))]
+CHAPTERS = [p for p in ci_book.NOTEBOOKS if p not in TABLES]
+DEAR = ("03_focal_and_ghm", "11_losses_elsewhere")  # at any values: half a minute each
+OWN_LEAST = {"class_numbers": [10]}  # tens
+
+
+def smallest(path):
+    """1 for every parameter that is a number, [1] for every list of numbers."""
+    values = {}
+    for name, parameter in notebooks.parameters_of(path).items():
+        for kind in parameter.kinds:
+            items = {item.name for item in kind.items}
+            if kind.name in ("int", "float"):
+                values[name] = {"int": 1, "float": 1.0}[kind.name]
+            elif items & {"int", "float"}:
+                values[name] = OWN_LEAST.get(name, [1.0 if "float" in items else 1])
+    return values
+
+
+def run(cases):
+    """What ``notebook_cells.run`` says of each case."""
+    command = [sys.executable, SCRIPT, ci_book.ROOT / "notebooks"]
+    done = subprocess.run(command, input=json.dumps(cases), text=True, stdout=subprocess.PIPE)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.slow
+def test_the_smallest_values_and_no_records_do_not_stop_a_page():
+    cases = []
+    for path in CHAPTERS:
+        least = smallest(path)
+        long_tail = {n: v for n, v in least.items() if not n.startswith("imbalance_factor")}
+        if path.stem not in DEAR:
+            cases.append([path.stem, least, True, None])
+        cases.append([path.stem, long_tail, False, None])
+    cases += [[p.stem, {}, False, None] for p in TABLES if p.stem != "reproduce_table1"]
+    found = run(cases)
+    assert len(found) == len(cases)
+    errors = [(*case, line["error"]) for case, line in zip(cases, found, strict=True)]
+    assert [error for error in errors if error[-1]] == []
+
+
+@pytest.mark.slow
+def test_no_claim_is_checked_where_one_parameter_is_at_its_smallest():
+    """A chapter's claims hold at the parameters that they were written for, and few others."""
+    written = [p for p in CHAPTERS if "as_written" in p.read_text()]
+    assert len(written) >= 8
+    cases = [
+        [path.stem, {name: value}, True, "as_written"]
+        for path in written
+        for name, value in smallest(path).items()
+    ]
+    found = run(cases)
+    assert len(found) == len(cases)
+    bad = [c[:2] for c, line in zip(cases, found, strict=True) if line["as_written"]]
+    assert bad == []
+    assert [line["error"] for line in found if line["error"]] == []
