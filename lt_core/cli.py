@@ -186,7 +186,7 @@ def status(store: StorePath = Path("runs")) -> None:
         names += ["model", "classifier", "holdout", "method", "variant"]
         names = [name for name in names if name in frame and frame[name].nunique() > 1]
         groups = frame.groupby(names or ["method"], dropna=False)
-        print(groups["top1"].agg(["mean", "std", "count"]).round(2).to_string())
+        print(groups["top1"].agg(["mean", "std", "count"]).round(2).to_string(na_rep="–"))
     for reason in frame.attrs["set_aside"]:
         print(f"set aside: {reason}")
 
