@@ -11,6 +11,7 @@ from made_up_records import records
 
 from lt_core import cli, notebook_parameters, notebooks, reproduction, runs, tables
 from lt_core.errors import ConfigError
+from lt_core.records import committed
 
 METHODS = ["softmax", "gala"]
 
@@ -127,6 +128,25 @@ def test_a_tables_notebook_takes_what_its_command_offers(table):
     words = tables.command(table, asked).split()
     options = set(inspect.signature(cli.reproduce).parameters)
     assert {word[2:].replace("-", "_") for word in words if word[:2] == "--"} <= options
+
+
+@pytest.mark.parametrize("dataset", ["digits", "cifar10", "tinyimagenet32"])
+@pytest.mark.parametrize("table", tables.names())
+def test_a_tables_notebook_makes_the_runs_that_its_command_plans(table, dataset):
+    declared = notebooks.parameters_of(reproduction.notebook_path(f"reproduce_{table}"))
+    by_default = {
+        name: parameter.default
+        for name, parameter in declared.items()
+        if name in inspect.signature(tables.plan).parameters and name != "dataset"
+    }
+    assert tables.plan(table, dataset, **by_default) == tables.plan(table, dataset)
+
+
+def test_the_records_of_digits_hold_every_run_of_the_quick_table():
+    plan = tables.plan("table1", "digits")
+    shown = tables.cells(committed().runs, "table1", plan)
+    assert (shown["n"] == 3).all()
+    assert {key for keys in shown["keys"] for key in keys} == {config.key for config in plan}
 
 
 def test_a_list_with_brackets_is_a_parameter_of_a_notebook():
