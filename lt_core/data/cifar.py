@@ -32,6 +32,7 @@ from lt_core.data.source import (
 from lt_core.errors import DataError
 
 _LABELS = {"cifar10": "labels", "cifar100": "fine_labels"}
+_META = {"cifar10": "batches.meta", "cifar100": "meta"}
 # Files of the binary release: training images, test images, class names.
 _BINARY = {
     "cifar10": (
@@ -55,6 +56,11 @@ def candidates(
         for place in places:
             if os.path.exists(place / name):
                 yield partial(read, info, place / name, split)
+    for place in places:  # their files without their folder
+        if place.name not in (python, binary) and os.path.isdir(place):
+            read = _binary if packed else _pickles
+            if os.path.exists(place / (_BINARY[info.name][2] if packed else _META[info.name])):
+                yield partial(read, info, place, split)
 
 
 def _pickles(info: DatasetInfo, place: Path, split: str) -> Source:

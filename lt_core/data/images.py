@@ -37,6 +37,8 @@ def decode(encoded: bytes, where: str, size: tuple[int, int] | None = None) -> I
         image = Image.open(io.BytesIO(encoded), formats=_FORMATS)
     except UnidentifiedImageError as error:
         raise DataError(f"{where}: {_what_it_is(encoded)}, {_EXPECTED}") from error
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{where}: too large an image ({error})") from error
     except Exception as error:  # Pillow's readers raise many kinds for damaged input
         raise DataError(f"{where}: not a complete image ({error}), {_EXPECTED}") from error
     described = f"{image.format} image of {image.width} x {image.height} pixels"
@@ -81,6 +83,10 @@ def _what_it_is(encoded: bytes) -> str:
         return "an HTML page, perhaps the answer of a server that refused the download"
     if b"<svg" in start:
         return "an SVG drawing"
+    if start.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS, whose file was not fetched"
+    if encoded[4:8] == b"ftyp":
+        return "a file of format HEIC or AVIF"
     try:
         return f"a file of format {Image.open(io.BytesIO(encoded)).format}"
     except Exception:

@@ -183,7 +183,7 @@ def _first_difference(ours: tuple[str, ...], theirs: tuple[str, ...]) -> str:
 def _folder(described: DatasetInfo, root: Path) -> Path:
     """The data set's folder below ``root``, or ``root`` where that is the folder itself."""
     folder = root / described.name
-    if os.path.isdir(folder) or not os.path.isdir(root):
+    if names_in(folder) or not os.path.isdir(root):
         return folder
     if root.name in (described.name, *sum(described.releases, ())):
         return root
@@ -196,8 +196,11 @@ def _folder(described: DatasetInfo, root: Path) -> Path:
 
 def _places(described: DatasetInfo, root: Path) -> list[Path]:
     """Where the published folders and archives can lie; ``root`` may be one of them itself."""
-    inside = root.name in sum(described.releases, ())
-    return list(dict.fromkeys((_folder(described, root), root, *[root.parent] * inside)))
+    folder = _folder(described, root)
+    above = [root.parent] if root.name in sum(described.releases, ()) else []
+    return list(
+        dict.fromkeys((folder, root, *above, *(folder / name for name in names_in(folder))))
+    )
 
 
 def _candidates(

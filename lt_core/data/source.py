@@ -20,7 +20,8 @@ _WORDS = {
     "test": {"test", "testing"},
     "val": {"val", "valid", "validation"},
 }
-_LITTER = {"__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir"}  # and all that begins with a dot
+# And all that begins with a dot.
+_LITTER = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "lost+found"}
 _SHOWN = 6  # names of what was found
 
 
@@ -42,7 +43,7 @@ class Source:
 
 def is_litter(name: str) -> bool:
     """Whether systems or editors leave files or folders of this name."""
-    return name.startswith(".") or name in _LITTER
+    return name.startswith(".") or name.lower() in _LITTER
 
 
 def listing(folder: Path) -> list[str]:

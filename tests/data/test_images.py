@@ -49,6 +49,8 @@ def png(depth, color, row):
         (b"hello", r"no image \(5 bytes that begin with b'hello'\)"),
         (b"\n<!DOCTYPE html><html>", "an HTML page"),
         (b'<?xml version="1.0"?>\n<svg xmlns="x"/>', "an SVG drawing"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "a pointer of Git LFS"),
+        (b"\0\0\0\x18ftypheic\0\0", "a file of format HEIC or AVIF"),
         (encoded("GIF"), "a file of format GIF"),
         (encoded("TIFF"), "a file of format TIFF"),
         (encoded("PNG")[:60], r"not a complete image .* PNG image of 10 x 8 pixels of mode 'RGB'"),
@@ -69,6 +71,12 @@ def test_reason_is_told_as_it_is(content, reason):
         decode(content, "here")
     assert "0x" not in str(caught.value)  # no address in memory
     assert "\n" not in str(caught.value)
+
+
+def test_too_large_an_image_is_no_damaged_one(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 30)
+    with pytest.raises(DataError, match=r"^here: too large an image \(Image size \(80 pixels\)"):
+        decode(encoded("PNG"), "here")
 
 
 def test_wrong_size_is_refused_before_a_pixel_is_decoded(monkeypatch):

@@ -119,7 +119,8 @@ def test_archive_with_other_content_is_not_unpickled(tmp_path, monkeypatch):
 
 def test_binary_release(tmp_path, hashes):
     folder = write_binary(tmp_path)
-    assert loaded(tmp_path) == loaded(folder) == hashes
+    assert loaded(tmp_path) == loaded(folder) == loaded(folder.rename(tmp_path / "mine")) == hashes
+    (tmp_path / "mine").rename(folder)
     (folder / "data_batch_3.bin").write_bytes((folder / "data_batch_3.bin").read_bytes()[:-1])
     with pytest.raises(DataError, match=r"data_batch_3\.bin: cut or another file, \d+ bytes"):
         data.load("cifar10", "train", root=tmp_path)
@@ -142,8 +143,20 @@ def test_binary_archive_of_cifar100_has_two_labels(tmp_path, monkeypatch):
     assert data.load("cifar100", "test", root=tmp_path).targets.tolist() == labels.tolist()
 
 
-def test_root_is_the_folder_of_batches(tmp_path, monkeypatch, hashes):
-    assert loaded(small.write_pickles(monkeypatch, tmp_path)) == hashes
+def test_batches_wherever_their_folder_lies(tmp_path, monkeypatch, hashes):
+    batches = small.write_pickles(monkeypatch, tmp_path)
+    assert loaded(batches) == hashes  # the root is the folder itself
+    (tmp_path / "cifar10" / "unpacked").mkdir()
+    assert loaded(batches.rename(tmp_path / "cifar10" / "unpacked" / batches.name)) == hashes
+    assert loaded(tmp_path) == hashes
+    (tmp_path / "cifar10" / "unpacked" / batches.name).rename(tmp_path / batches.name)
+    (tmp_path / "cifar10" / "unpacked").rmdir()
+    assert loaded(tmp_path) == hashes  # beside an empty folder of the data set's name
+    (tmp_path / "cifar10").rmdir()
+    (tmp_path / batches.name).rename(tmp_path / "cifar10")
+    assert loaded(tmp_path) == loaded(tmp_path / "cifar10") == hashes
+    (tmp_path / "cifar10").rename(tmp_path / "mine")
+    assert loaded(tmp_path / "mine") == hashes
 
 
 @pytest.mark.parametrize("half", ["empty batches", "cut batches", "train of parquet"])
