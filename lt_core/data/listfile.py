@@ -248,4 +248,4 @@ def _hint(image: str, folder: Path) -> str:
     for other in instead:
         if os.path.isfile(folder / other):
             return f", but {other} is: move the files to where the list has them or edit the list"
-    return f", in {parent}, {found(parent)}" if above else ""
+    return f", in {parent}, {found(parent)}" if above and not image.startswith("/") else ""

@@ -78,10 +78,14 @@ def found(folder: Path) -> str:
     except FileNotFoundError:
         parent = folder.parent
         return f"which does not exist ({parent}, {found(parent)})" if folder != parent else ""
+    except NotADirectoryError:
+        return "which is a file"
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         return f"which cannot be listed ({getattr(error, 'strerror', None) or error})"
     if not names:
         return "which is empty"
+    if len(names) == 1 and names[0].endswith("/"):
+        return f"which holds {names[0]}, {found(folder / names[0])}"
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return f"which holds {', '.join(names[:_SHOWN])}{more}"
 

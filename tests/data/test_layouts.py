@@ -181,6 +181,13 @@ def test_what_was_found_is_said(tmp_path):
     (tmp_path / "cifar10").mkdir()
     with pytest.raises(DataError, match=r"no train images in .*cifar10, which is empty"):
         data.load("cifar10", "train", root=tmp_path)
+    (tmp_path / "cifar10" / "cifar").mkdir()
+    with pytest.raises(DataError, match=r"cifar10, which holds cifar/, which is empty; call"):
+        data.load("cifar10", "train", root=tmp_path)
+    (tmp_path / "cifar10" / "cifar").rmdir()
+    (tmp_path / "cifar100").write_text("")
+    with pytest.raises(DataError, match=r"no train images in .*cifar100, which is a file; call"):
+        data.load("cifar100", "train", root=tmp_path)
     for name in ("airplane", "bird", ".DS_Store"):
         (tmp_path / "cifar10" / name).mkdir()
     (tmp_path / "cifar10" / "x.csv").write_text("")
@@ -296,6 +303,15 @@ def test_tiny_imagenet_however_its_validation_images_lie(tmp_path, monkeypatch, 
         folder.rename(tmp_path / folder.name)
         (tmp_path / "tinyimagenet").rmdir()
         assert data.load("tinyimagenet", "test", root=tmp_path).sha256 == published[1].sha256
+
+
+def test_folder_that_was_cut_says_what_is_left(tmp_path, monkeypatch):
+    small.shrink(monkeypatch, "tinyimagenet", class_names=None)
+    folder = write_tiny(tmp_path, "annotations")
+    for wnid in ("n01", "n02"):
+        shutil.rmtree(folder / "train" / wnid)
+    with pytest.raises(DataError, match="3 classes, found 1 different names among 1: 'n00'"):
+        data.load("tinyimagenet", "train", root=tmp_path)
 
 
 def test_validation_image_that_is_not_there_is_named(tmp_path, monkeypatch):
