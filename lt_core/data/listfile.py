@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 import os
+import posixpath
 import re
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -95,11 +96,15 @@ def _from_lines(text: str) -> Iterator[Entry]:
             problem = "pair", f"{line[:80]!r} is no image and label"
             yield where, line, -1, problem if line else ("blank", "blank")
             continue
-        path, label = (re.sub(r"^(['\"])(.*)\1$", r"\2", part) for part in match.groups())
+        path, label = map(_unquoted, match.groups())
         if re.fullmatch(r"[+-]?[0-9]{1,18}(\.0*)?", label):
             yield where, path, int(label.split(".")[0]), None
         elif number > 1 or label.lower() not in ("label", "class", "target"):  # a table's head
             yield where, path, -1, ("number", f"label {label!r} is no number")
+
+
+def _unquoted(text: str) -> str:
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text
 
 
 def _from_json(
@@ -171,12 +176,13 @@ def _checked(
     labels: set[int] = set()
     problems: dict[str, list[str]] = {}  # kind -> the first in words, and where all of it are
     files_in = cache(lambda name: _files_in(folder / name))
+    own = (f"{folder.as_posix()}/", f"{folder.absolute().as_posix()}/")
     for where, image, label, problem in entries:
         if problem is None:
             labels.add(label)
-            inside = _inside(image, folder)
-            absent = inside is None or os.path.basename(inside) not in files_in(
-                os.path.dirname(inside)
+            inside = _inside(image, own)
+            absent = inside is None or posixpath.basename(inside) not in files_in(
+                posixpath.dirname(inside)
             )
             if not 0 <= label < num_classes:
                 problem = "label", f"label {label}, expected 0 to {num_classes - 1}"
@@ -210,18 +216,17 @@ def _checked(
     return list(used), [label for _, label in used.values()]
 
 
-def _inside(image: str, folder: Path) -> str | None:
-    """The normal form of a path in ``folder``, None where it leads elsewhere.
+def _inside(image: str, own: tuple[str, ...]) -> str | None:
+    """The normal form of a path in the data set's folder, None where it leads elsewhere.
 
-    A leading slash is taken for the folder's own, and so is the folder's whole path.
+    ``own`` are the folder's own paths, which may stand before it; so may a slash.
     """
     image = image.replace("\\", "/")
-    for own in (folder, folder.absolute()):
-        if image.startswith(f"{own.as_posix()}/"):
-            image = image.removeprefix(own.as_posix())
-    if ".." in image.split("/") or PureWindowsPath(image).drive:
+    for prefix in own:
+        image = image.removeprefix(prefix)
+    if ".." in image.split("/") or re.match("[A-Za-z]:", image):
         return None
-    return os.path.normpath(image.lstrip("/"))
+    return posixpath.normpath(image.lstrip("/"))
 
 
 def _files_in(folder: Path) -> frozenset[str]:
