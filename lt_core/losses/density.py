@@ -21,31 +21,45 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from lt_core.losses.base import add_by_class, all_reduced, distributed
+from lt_core.losses.base import all_reduced, distributed
+
+#: Samples of a category over which the mean of its weights is held at 1.
+LONG_MEMORY = 100
+TINY = torch.finfo(torch.float32).tiny
 
 
 class CategoryDensity(nn.Module, abc.ABC):
     """Weights from the density of ``g`` in [0, 1] within each category.
 
     ``normalize="none"`` gives the raw weight 1 / D_m(g). Its mean inside a category is
-    the length of the density's support, which says how spread the category is;
-    ``"category"`` divides by that mean, so that a category's total weight stays its number
-    of samples. Where the mean has no closed form it is remembered like the density.
+    the length of the density's support, which says how spread the category is.
+    ``"category"`` scales it to the mean 1, so that a category's total weight stays its
+    number of samples. That takes two steps:
+
+    1. The raw weight is divided by the mean of the raw weights remembered, which follows the
+       category while it learns. A sample is part of that mean: at a memory of 1, a sample
+       alone in its batch is 63 % of it, which pulls its weight towards 1 and the mean weight
+       of such a category to .6 to .9.
+    2. So the result is divided by its own mean over :data:`LONG_MEMORY` samples, in which
+       one sample matters little. Its batch counts half there, and in full from the next batch
+       on: a sample that counts in full beside others that have faded would, to a smaller
+       degree, be the same fault again.
+
+    What remains is in the docstring of :class:`~lt_core.losses.icb.ICB`.
 
     Subclasses implement :meth:`located`, :meth:`count` and :meth:`raw_weights`.
     """
-
-    #: True where :meth:`mean_raw_weight` follows from the density itself.
-    closed_form_mean = False
 
     def __init__(self, num_classes: int, bins: int, memory: int, normalize: str):
         super().__init__()
         self.num_classes = num_classes
         self.bins, self.memory, self.normalize = bins, memory, normalize
-        #: samples remembered and, where needed, the sum of their raw weights
+        scaled = normalize == "category"
+        #: Samples remembered, and the sum of their raw weights, both ``(C,)``.
         self.register_buffer("mass", torch.zeros(num_classes, dtype=torch.float64))
-        averages = normalize == "category" and not self.closed_form_mean
-        self.register_buffer("raw_sum", torch.zeros_like(self.mass) if averages else None)
+        self.register_buffer("raw_sum", torch.zeros_like(self.mass) if scaled else None)
+        #: Samples of the long memory, and the sum of their weights after step 1, ``(C, 2)``.
+        self.register_buffer("long_sums", self.mass.repeat(2, 1).T.clone() if scaled else None)
 
     def located(self, gradient: Tensor) -> Tensor:
         """What the other two methods need to know of each gradient."""
@@ -59,31 +73,40 @@ class CategoryDensity(nn.Module, abc.ABC):
     def raw_weights(self, place: Tensor, target: Tensor) -> Tensor:
         """1 / D_m(g) of each sample, ``(N,)``."""
 
-    def mean_raw_weight(self) -> Tensor:
-        """Mean raw weight of the samples remembered, ``(C,)``."""
-        return self.raw_sum / self.mass
-
     @torch.no_grad()
     def forward(self, gradient: Tensor, target: Tensor, counted: Tensor, update: bool) -> Tensor:
-        """Weights ``(N,)`` in float64; with ``update`` the batch is counted first.
+        """Weights ``(N,)`` in the state's precision; with ``update`` the batch is counted first.
 
         gradient ``(N,)`` in [0, 1]; target ``(N,)``; counted ``(N,)`` bool, False for rows
         that must not enter the state. A category without history weighs 1.
         """
-        place = self.located(torch.where(counted, gradient.double(), 0.0))
+        dtype = self.mass.dtype
+        place = self.located(torch.where(counted, gradient.to(dtype), 0.0))
+        counted = counted.to(dtype)
         if update:
-            counted = counted.double()
-            arrived = all_reduced(torch.zeros_like(self.mass).index_add_(0, target, counted))
+            arrived = self.by_category(counted, target)
             fading = torch.exp(arrived / -self.memory)
             self.count(place, target, counted, fading)
             self.mass.mul_(fading).add_(arrived)
-        raw = self.raw_weights(place, target)
-        if update and self.raw_sum is not None:
-            self.raw_sum.mul_(fading)
-            add_by_class(self.raw_sum, target, raw * counted)
+        weight = self.raw_weights(place, target)
         if self.normalize == "category":
-            raw = raw / self.mean_raw_weight()[target]
-        return raw if update else torch.where(self.mass[target] > 0, raw, 1.0)
+            if update:
+                weight = weight * counted
+                self.raw_sum.mul_(fading).add_(self.by_category(weight, target))
+            weight = weight * (self.mass / self.raw_sum.clamp_min(TINY))[target]
+            if update:
+                batch = torch.stack([arrived, self.by_category(weight, target)], dim=1)
+                fading = torch.exp(arrived / -LONG_MEMORY)[:, None]
+                self.long_sums.mul_(fading).add_(batch, alpha=0.5)
+            mass, weight_sum = self.long_sums.unbind(dim=1)
+            weight = weight * (mass / weight_sum.clamp_min(TINY))[target]
+            if update:
+                self.long_sums.add_(batch, alpha=0.5)
+        return weight if update else torch.where(self.mass[target] > 0, weight, 1.0)
+
+    def by_category(self, values: Tensor, target: Tensor) -> Tensor:
+        """``values`` of the samples of all ranks added up by category, ``(C,)``."""
+        return all_reduced(torch.zeros_like(self.mass).index_add_(0, target, values))
 
     def bin_counts(self, bin_index: Tensor, target: Tensor, counted: Tensor) -> Tensor:
         """Samples of all ranks in each category's bins, ``(C, K)``."""
@@ -93,13 +116,7 @@ class CategoryDensity(nn.Module, abc.ABC):
 
 
 class UniformDensity(CategoryDensity):
-    """K equal bins: D_m(g) = K · (share of the category's mass in the bin of g).
-
-    The mean raw weight is the share of bins that hold something; a bin faded to less than
-    one sample counts by what it holds.
-    """
-
-    closed_form_mean = True
+    """K equal bins: D_m(g) = K · (share of the category's mass in the bin of g)."""
 
     def __init__(self, num_classes: int, bins: int, memory: int, normalize: str):
         super().__init__(num_classes, bins, memory, normalize)
@@ -117,12 +134,9 @@ class UniformDensity(CategoryDensity):
         own = self.bin_mass[target, place].clamp_min(1.0)
         return self.mass[target] / (self.bins * own)
 
-    def mean_raw_weight(self) -> Tensor:
-        return self.bin_mass.clamp_max(1.0).mean(dim=1)
-
     def edges(self) -> Tensor:
         """Bin edges of each category in g, ``(C, K + 1)``."""
-        even = torch.linspace(0, 1, self.bins + 1, dtype=torch.float64, device=self.mass.device)
+        even = torch.linspace(0, 1, self.bins + 1, dtype=self.mass.dtype, device=self.mass.device)
         return even.expand(self.num_classes, -1)
 
 
@@ -228,7 +242,7 @@ class ExactDensity(CategoryDensity):
         # The tolerance lets a sample at the window's border count whatever the rounding.
         near = ((ring - place[:, None]).abs() <= half + 1e-12).sum(dim=1).clamp_min(1)
         length = (place + half).clamp_max(1) - (place - half).clamp_min(0)
-        return ring.isfinite().sum(dim=1) * length / near
+        return (ring < torch.inf).sum(dim=1) * length / near
 
 
 def gathered(tensor: Tensor) -> Tensor:
