@@ -12,6 +12,8 @@ down by :math:`p_j`. What it pulls is what it pushes:
 
 from __future__ import annotations
 
+import numbers
+
 import torch
 from torch import Tensor
 
@@ -50,7 +52,8 @@ class GradientTracker:
     """
 
     def __init__(self, num_classes: int, device: str | torch.device = "cpu"):
-        if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 2:
+        whole = isinstance(num_classes, numbers.Integral) and not isinstance(num_classes, bool)
+        if not whole or num_classes < 2:
             raise ConfigError(
                 f"num_classes: expected a whole number of at least 2, got {num_classes!r}"
             )
@@ -108,6 +111,9 @@ class GradientTracker:
         self.samples.zero_()
 
     def _check(self, logits: Tensor, target: Tensor) -> None:
+        for name, given in (("logits", logits), ("target", target)):
+            if not isinstance(given, Tensor):
+                raise ConfigError(f"{name}: expected a torch tensor, got a {type(given).__name__}")
         if logits.ndim != 2 or logits.shape[1] != self.num_classes:
             raise ConfigError(
                 f"logits: expected shape (N, {self.num_classes}), got {tuple(logits.shape)}"

@@ -16,6 +16,7 @@ from scipy.special import expit
 
 from lt_core.errors import ConfigError
 from lt_core.losses.base import LongTailLoss
+from lt_core.losses.parameters import per_class
 
 
 def measured(loss: LongTailLoss, **draws: torch.Tensor) -> np.ndarray:
@@ -62,6 +63,7 @@ def boundaries(margin: np.ndarray, weight: np.ndarray | None = None) -> np.ndarr
     force = expit(np.asarray(margin, dtype=float))
     force = force.reshape(-1, *force.shape[-2:]).mean(axis=0)
     if weight is not None:
-        force = force * np.asarray(weight)[:, None]
+        weight = per_class("weight", weight, len(force), minimum=0)
+        force = force * np.array(weight)[:, None]
     log_force = np.log(force)
     return log_force - log_force.T

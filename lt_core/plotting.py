@@ -23,6 +23,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from scipy.optimize import isotonic_regression
 
+from lt_core.losses.parameters import per_class
 from lt_core.training.metrics import groups
 
 BASELINE_COLOR, METHOD_COLOR = "0.62", "0.15"
@@ -94,7 +95,7 @@ def class_profile(ax: Axes, class_counts: Sequence[int], small: bool = False) ->
     Each name stands over the middle of its ranks; in a ``small`` panel, where neighbours
     would touch, at alternating heights.
     """
-    counts = np.sort(np.asarray(class_counts))[::-1]
+    counts = np.sort(per_class("class_counts", class_counts, minimum=0))[::-1]
     rank = np.arange(len(counts))
     ax.plot(rank, counts, ":", color=BASELINE_COLOR, linewidth=1)
     ax.scatter(rank, counts, color=rank_colors(len(counts)), s=8 if len(counts) < 50 else 2)
@@ -121,7 +122,7 @@ def accuracy_by_class_rank(
     images, the second says what is drawn, under ``note`` (say, data and epochs). Beyond
     50 classes a point is the mean of neighbouring ranks.
     """
-    counts = np.asarray(class_counts)
+    counts = np.array(per_class("class_counts", class_counts, minimum=0))
     order = np.argsort(-counts, kind="stable")
     others = [label for label in curves if label != baseline]
     rows = math.ceil((len(others) + 2) / 5)

@@ -3,12 +3,14 @@
 Every function here takes ``(N, C)`` outputs of a trained model, as a torch tensor or a
 NumPy array, and returns ``(N, C)`` scores in float64, as the same kind of array, for
 their argmax: they are not probabilities any more. None of them learns from test labels, but each
-assumes something about the test set, which its docstring says first.
+assumes something about the test set, which its docstring says first. Numbers per class come
+in the order of the classes, or by class (a dict or a pandas Series, keys 0 to C - 1).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -16,10 +18,12 @@ import torch
 from torch import Tensor
 
 from lt_core.errors import ConfigError, DataError
-from lt_core.losses.parameters import number
+from lt_core.losses.parameters import number, per_class
 
 SMALLEST = float(np.finfo(np.float64).smallest_subnormal)
 Scores = TypeVar("Scores", Tensor, np.ndarray)
+#: One number per class, in their order, or by class: a dict or pandas Series with keys 0 to C - 1.
+PerClass = Tensor | np.ndarray | Sequence[float] | Mapping[int, float]
 
 
 def rebalance(probabilities: Scores, tau: float = 1.0) -> Scores:
@@ -51,9 +55,7 @@ def column_sums(probabilities: Tensor | np.ndarray) -> Tensor:
     return values.sum(dim=0)
 
 
-def rebalance_by(
-    probabilities: Scores, reference_sums: Tensor | np.ndarray | Sequence[float], tau: float = 1.0
-) -> Scores:
+def rebalance_by(probabilities: Scores, reference_sums: PerClass, tau: float = 1.0) -> Scores:
     r"""Prediction re-balancing with column sums from elsewhere (inductive).
 
     **Assumes** a balanced test set, but never looks at it: a prediction depends on its own
@@ -68,15 +70,13 @@ def rebalance_by(
     a factor shared by all classes changes no argmax.
     """
     values = _matrix("probabilities", probabilities)
-    sums = _vector("reference_sums", reference_sums, values.shape[1], SMALLEST).to(values.device)
+    sums = _vector("reference_sums", reference_sums, values, SMALLEST)
     # In logs: the power of a small sum leaves the range of numbers before the score does.
     scores = (values.log() - number("tau", tau, minimum=0) * sums.log()).exp()
     return _like(scores, probabilities)
 
 
-def adjust_logits(
-    logits: Scores, class_counts: Tensor | np.ndarray | Sequence[int], tau: float = 1.0
-) -> Scores:
+def adjust_logits(logits: Scores, class_counts: PerClass, tau: float = 1.0) -> Scores:
     r"""Post-hoc logit adjustment: subtract the log prior of the training set.
 
     **Assumes** a balanced test set, training images that came with the frequencies
@@ -91,16 +91,16 @@ def adjust_logits(
     released code adds 1e-12 to :math:`\pi^\tau`.
     """
     values = _matrix("logits", logits)
-    counts = _vector("class_counts", class_counts, values.shape[1], 1).to(values.device)
+    counts = _vector("class_counts", class_counts, values, 1, images=True)
     log_prior = (counts / counts.sum()).log()
     return _like(values - number("tau", tau) * log_prior, logits)
 
 
 def tau_normalise(
     logits: Scores,
-    weight_norms: Tensor | np.ndarray | Sequence[float],
+    weight_norms: PerClass,
     tau: float = 1.0,
-    bias: Tensor | np.ndarray | Sequence[float] | None = None,
+    bias: PerClass | None = None,
 ) -> Scores:
     r"""Scale each class's classifier vector by the power ``-tau`` of its length.
 
@@ -117,14 +117,17 @@ def tau_normalise(
     Source: Kang et al. 2020, arXiv:1910.09217.
     """
     values = _matrix("logits", logits)
-    classes = values.shape[1]
-    norms = _vector("weight_norms", weight_norms, classes, SMALLEST).to(values.device)
+    norms = _vector("weight_norms", weight_norms, values, SMALLEST)
     if bias is not None:
-        values = values - _vector("bias", bias, classes).to(values.device)
+        values = values - _vector("bias", bias, values, -math.inf)
     return _like(values / norms ** number("tau", tau), logits)
 
 
 def _matrix(name: str, values: Tensor | np.ndarray) -> Tensor:
+    if not isinstance(values, (Tensor, np.ndarray)):
+        raise ConfigError(
+            f"{name}: expected a torch tensor or a NumPy array, got a {type(values).__name__}"
+        )
     tensor = torch.as_tensor(values)
     if tensor.ndim != 2 or not tensor.is_floating_point():
         raise ConfigError(
@@ -137,21 +140,10 @@ def _matrix(name: str, values: Tensor | np.ndarray) -> Tensor:
     return tensor.detach().double()
 
 
-def _vector(name: str, values, classes: int, minimum: float = -torch.inf) -> Tensor:
-    vector = torch.as_tensor(values, dtype=torch.float64)
-    if vector.shape != (classes,):
-        raise ConfigError(
-            f"{name}: expected shape ({classes},) for scores of {classes} classes, "
-            f"got {tuple(vector.shape)}"
-        )
-    wrong = (~(vector.isfinite() & (vector >= minimum))).nonzero()
-    if len(wrong):
-        at = int(wrong[0])
-        raise ConfigError(
-            f"{name}: expected finite numbers of at least {minimum:g}, got {vector[at]:g} for "
-            f"class {at}"
-        )
-    return vector
+def _vector(name: str, values: PerClass, like: Tensor, minimum: float, **kind: bool) -> Tensor:
+    """A number for each column of ``like``, float64, on its device."""
+    numbers = per_class(name, values, like.shape[1], minimum=minimum, **kind)
+    return torch.tensor(numbers, dtype=torch.float64, device=like.device)
 
 
 def _like(scores: Tensor, given: Scores) -> Scores:

@@ -11,6 +11,7 @@ from itertools import cycle
 import numpy as np
 from matplotlib.axes import Axes
 
+from lt_core.losses.parameters import per_class
 from lt_core.plotting import BASELINE_COLOR, DASHES, MARKERS, METHOD_COLOR, end_labels, rank_colors
 
 
@@ -18,6 +19,9 @@ def effective_numbers(
     ax: Axes, betas: Sequence[float], class_counts: Mapping[str, Sequence[int]]
 ) -> None:
     """Effective number against images for each of ``betas``, over the counts of data sets."""
+    class_counts = {
+        name: per_class(name, counts, minimum=0) for name, counts in class_counts.items()
+    }
     images = np.geomspace(1, max(max(counts) for counts in class_counts.values()), 200)
     ax.plot(images, images, color=BASELINE_COLOR, linewidth=3, alpha=0.5)
     for beta, dash in zip(betas, cycle(DASHES), strict=False):

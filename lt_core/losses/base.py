@@ -14,8 +14,11 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from lt_core.errors import ConfigError
+from lt_core.losses.parameters import COUNT_LABELS, per_class
 
 REDUCTIONS = ("mean", "weighted_mean", "sum", "none")
+#: How far beyond 1 rounding takes a cosine: of two vectors normalised in bfloat16, 1 %.
+COSINE_TOLERANCE = 0.02
 
 
 class LongTailLoss(nn.Module, abc.ABC):
@@ -23,8 +26,9 @@ class LongTailLoss(nn.Module, abc.ABC):
 
     Parameters
     ----------
-    class_counts : sequence of int, shape ``(C,)``
-        Training images per class, each at least 1, ``C >= 2``.
+    class_counts : sequence, array or mapping of int, shape ``(C,)``
+        Training images per class, each at least 1, ``C >= 2``, in the order of the classes. A
+        mapping or a pandas Series is read by its keys, which must be 0 to C - 1.
     reduction : str
         ``"mean"`` divides the sum by the batch size, ``"weighted_mean"`` by the
         sum of the sample weights, ``"sum"`` by nothing; ``"none"`` keeps ``(N,)``.
@@ -32,6 +36,11 @@ class LongTailLoss(nn.Module, abc.ABC):
     Subclasses implement ``per_sample(logits, target) -> (loss, weight)`` with
     float32 or float64 logits ``(N, C)``, ``loss`` ``(N,)`` already multiplied by
     its weight, and ``weight`` ``(N,)`` or ``None`` (all ones).
+
+    Counts and state are float64 or whole, so that they stay exact; ``half()`` leaves them
+    alone. Apple's MPS has no float64: ``to("mps")`` makes them float32, in which a class's
+    count of more than 2^24 samples no longer grows by one, and they stay float32 when moved
+    back.
 
     Raises :class:`~lt_core.errors.ConfigError`, a ``ValueError``, that names the
     argument, what was expected and what was received.
@@ -44,31 +53,32 @@ class LongTailLoss(nn.Module, abc.ABC):
 
     def __init__(self, class_counts: Sequence[int], reduction: str = "mean"):
         super().__init__()
-        counts = torch.as_tensor(class_counts)
-        if counts.ndim != 1 or counts.numel() < 2:
+        counts = per_class("class_counts", class_counts, minimum=1, images=True)
+        if len(counts) < 2:
             raise ConfigError(
-                "class_counts: expected one count for each of at least 2 classes, "
-                f"got shape {tuple(counts.shape)}"
-            )
-        if counts.is_floating_point() and not torch.equal(counts, counts.round()):
-            raise ConfigError("class_counts: expected whole numbers of images")
-        if int(counts.min()) < 1:
-            empty = int((counts < 1).nonzero()[0])
-            raise ConfigError(
-                f"class_counts: class {empty} has {int(counts[empty])} images, expected at "
-                "least 1; leave the class out or lower the imbalance factor"
+                "class_counts: expected one count for each of at least 2 classes, got "
+                f"{len(counts)}; {COUNT_LABELS}"
             )
         if reduction not in REDUCTIONS:
             raise ConfigError(f"reduction: expected one of {REDUCTIONS}, got {reduction!r}")
-        self.num_classes = counts.numel()
+        self.num_classes = len(counts)
         self.reduction = reduction
-        self.register_buffer("class_counts", counts.to(torch.int64), persistent=False)
+        counts = torch.tensor(counts, dtype=torch.int64)
+        self.register_buffer("class_counts", counts, persistent=False)
 
     def _apply(self, fn, recurse=True):
-        """Move, but keep the precision of counts and state: ``half()`` is for networks."""
+        """Move, but keep the precision of counts and state: ``half()`` is for networks.
+
+        A device that has no float64 refuses it with a TypeError; there it becomes float32.
+        """
 
         def moved(tensor: Tensor) -> Tensor:
-            result = fn(tensor)
+            try:
+                result = fn(tensor)
+            except TypeError:
+                if tensor.dtype != torch.float64:
+                    raise
+                return fn(tensor.float())
             return result if result.dtype == tensor.dtype else tensor.to(result.device)
 
         return super()._apply(moved, recurse)
@@ -122,10 +132,14 @@ class LongTailLoss(nn.Module, abc.ABC):
         at the values: on a CPU that costs nothing, on a GPU it would stall the
         stream, so there the data loader and the training loop look instead.
         """
+        for name, given in (("logits", logits), ("target", target)):
+            if not isinstance(given, Tensor):
+                raise ConfigError(f"{name}: expected a torch tensor, got a {type(given).__name__}")
         if logits.ndim != 2 or logits.shape[1] != self.num_classes:
             raise ConfigError(
                 f"logits: expected shape (N, {self.num_classes}) for {self.num_classes} class "
-                f"counts, got {tuple(logits.shape)}"
+                f"counts, got {tuple(logits.shape)}; class_counts holds one count per class: "
+                "torch.bincount(targets, minlength=C)"
             )
         if not logits.is_floating_point():
             raise ConfigError(f"logits: expected floating point, got {logits.dtype}")
@@ -139,7 +153,7 @@ class LongTailLoss(nn.Module, abc.ABC):
         if logits.dtype in (torch.float16, torch.bfloat16):
             logits = logits.float()
         if looks_at_values(logits) and target.numel():
-            check_values(logits, target, self.num_classes)
+            check_values(logits, target, self.num_classes, self.takes_cosines)
         return logits
 
     def extra_repr(self) -> str:
@@ -151,17 +165,19 @@ def looks_at_values(logits: Tensor) -> bool:
     return logits.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
-def check_values(logits: Tensor, target: Tensor, num_classes: int) -> None:
-    """Refuse labels out of range and non-finite logits, on a CPU.
+def check_values(logits: Tensor, target: Tensor, num_classes: int, cosines: bool) -> None:
+    """Refuse labels out of range, non-finite logits and logits for cosines, on a CPU.
 
     ``torch._assert_async`` looks without a host read, so the hot path stays free
     of synchronising operations; the message is worked out only after a failure.
     """
     in_range = ((target >= 0) & (target < num_classes)).all()
     # A finite sum has finite terms only; the reverse can fail by overflow, see below.
-    finite = logits.detach().sum().isfinite()
+    right = logits.detach().sum().isfinite()
+    if cosines:
+        right = right & (logits.detach().abs().amax() <= 1 + COSINE_TOLERANCE)
     try:
-        torch._assert_async(in_range & finite)
+        torch._assert_async(in_range & right)
     except RuntimeError:
         if not in_range:
             worst = target[(target < 0) | (target >= num_classes)][0].item()
@@ -173,6 +189,12 @@ def check_values(logits: Tensor, target: Tensor, num_classes: int) -> None:
             raise ConfigError(
                 f"logits: row {damaged.nonzero()[0].item()} is not finite; training has "
                 "diverged or the input is damaged"
+            ) from None
+        if cosines:
+            raise ConfigError(
+                f"logits: expected cosines in [-1, 1], got {logits.abs().max().item():.3g}; this "
+                "loss needs the normalised last layer lt_core.models.CosineClassifier "
+                "(classifier='cosine')"
             ) from None
 
 

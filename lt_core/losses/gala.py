@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -56,9 +55,9 @@ class GALA(LongTailLoss):
         gradient_scale: str = "sum",
     ):
         super().__init__(class_counts, reduction)
-        self.lambda1 = number("gala.lambda1", lambda1, minimum=0, below=math.inf)
-        self.lambda2 = number("gala.lambda2", lambda2, minimum=0, below=math.inf)
-        self.eps = number("gala.eps", eps, minimum=1e-30, below=math.inf)
+        self.lambda1 = number("gala.lambda1", lambda1, minimum=0)
+        self.lambda2 = number("gala.lambda2", lambda2, minimum=0)
+        self.eps = number("gala.eps", eps, minimum=1e-30)
         self.variant = choice("gala.variant", variant, ("paper", "released"))
         self.gradient_scale = choice("gala.gradient_scale", gradient_scale, ("sum", "mean"))
         zeros = torch.zeros(self.num_classes, dtype=torch.float64)

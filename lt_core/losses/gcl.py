@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -58,10 +57,10 @@ class GCL(DrawingLoss):
         focal_gamma: float = 0.0,
     ):
         super().__init__(class_counts, reduction)
-        self.scale = number("gcl.scale", scale, minimum=1e-6, below=math.inf)
-        self.margin = number("gcl.margin", margin, minimum=0, below=math.inf)
-        self.noise = number("gcl.noise", noise, minimum=0, below=math.inf)
-        self.focal_gamma = number("gcl.focal_gamma", focal_gamma, minimum=0, below=math.inf)
+        self.scale = number("gcl.scale", scale, minimum=1e-6)
+        self.margin = number("gcl.margin", margin, minimum=0)
+        self.noise = number("gcl.noise", noise, minimum=0)
+        self.focal_gamma = number("gcl.focal_gamma", focal_gamma, minimum=0)
         log_counts = self.class_counts.double().log()
         cloud = log_counts.max() - log_counts
         if cloud.max() > 0:

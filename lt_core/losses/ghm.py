@@ -80,7 +80,7 @@ class GHM(LongTailLoss):
             # Rows first: the sums over the batch then meet no contention, and are exact.
             rows = torch.zeros(len(bin_index), self.bins, device=bin_index.device)
             rows.scatter_add_(1, bin_index, counted.to(rows.dtype).expand(bin_index.shape))
-            counts = all_reduced(rows.sum(dim=0, dtype=torch.float64))
+            counts = all_reduced(rows.sum(dim=0, dtype=self.bin_mass.dtype))
             moved = torch.lerp(counts, self.bin_mass, self.momentum)
             if self.form == "sigmoid":
                 moved = torch.where(counts > 0, moved, self.bin_mass)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -53,8 +52,8 @@ class LDAM(LongTailLoss):
         beta: float = 0.9999,
     ):
         super().__init__(class_counts, reduction)
-        self.max_margin = number("ldam.max_margin", max_margin, minimum=0, below=math.inf)
-        self.scale = number("ldam.scale", scale, minimum=1e-6, below=math.inf)
+        self.max_margin = number("ldam.max_margin", max_margin, minimum=0)
+        self.scale = number("ldam.scale", scale, minimum=1e-6)
         self.deferred_from = number("ldam.deferred_from", deferred_from, minimum=0, maximum=1)
         self.beta = number("ldam.beta", beta, minimum=0, below=1)
         margin = self.class_counts.double() ** -0.25

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch.nn.functional as F
@@ -43,8 +42,7 @@ class LogitAdjustment(LongTailLoss):
         variant: str = "paper",
     ):
         super().__init__(class_counts, reduction)
-        largest = math.nextafter(math.inf, 0)
-        self.tau = number("logit_adjustment.tau", tau, minimum=-largest, below=math.inf)
+        self.tau = number("logit_adjustment.tau", tau)
         self.variant = choice("logit_adjustment.variant", variant, ("paper", "released"))
         prior = self.class_counts.double() / self.class_counts.sum()
         shift = self.tau * prior.log()

@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import inspect
 import math
+import numbers
+import sys
 import types
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set, ValuesView
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from lt_core.errors import ConfigError, unknown
 
 _WORDS = {"true": True, "false": False}
+#: No class has a million million images: a larger number is a mistake.
+MOST_IMAGES = 10**12
+COUNT_LABELS = "to count labels: torch.bincount(targets, minlength=C)"
 
 
 def declared(loss_class: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
@@ -49,9 +54,8 @@ def convert(name: str, value: Any, declared_type: Any) -> Any:
             return None
         declared_type = next(t for t in get_args(declared_type) if t is not type(None))
     if get_origin(declared_type) is Sequence:
-        if isinstance(value, str) or not hasattr(value, "__iter__"):
-            raise ConfigError(f"{name}: expected a list of numbers, got {value!r}")
-        return [convert(name, _scalar(entry), get_args(declared_type)[0]) for entry in value]
+        inner = get_args(declared_type)[0]
+        return [convert(name, _scalar(entry), inner) for entry in _by_class(name, value)]
     value = _scalar(value)
     if declared_type is bool:
         word = _WORDS.get(value.lower()) if isinstance(value, str) else value
@@ -94,9 +98,9 @@ def number(
     maximum: float = math.inf,
     below: float = math.inf,
 ) -> float:
-    """``value`` if it is a number in ``[minimum, maximum]`` and less than ``below``."""
+    """``value`` if it is finite, in ``[minimum, maximum]`` and less than ``below``."""
     value = convert(name, value, float)
-    if not (minimum <= value <= maximum and value < below):
+    if not (math.isfinite(value) and minimum <= value <= maximum and value < below):
         upper = f"{below:g})" if below <= maximum else f"{maximum:g}]"
         raise ConfigError(f"{name}: expected a number in [{minimum:g}, {upper}, got {value:g}")
     return value
@@ -115,3 +119,82 @@ def choice(name: str, value: str, options: Collection[str]) -> str:
     if value not in options:
         raise unknown(name, value, options)
     return value
+
+
+def per_class(
+    name: str,
+    values: Any,
+    num_classes: int | None = None,
+    *,
+    minimum: float = -math.inf,
+    images: bool = False,
+) -> list[Any]:
+    """One number per class, in the order of the classes, from whatever holds them.
+
+    A sequence or an array is read in its order. What has keys (a dict, a ``Counter``, a pandas
+    Series, whose ``value_counts`` puts the largest class first) is read by its keys, which
+    must be the classes 0 to C - 1, in any order. With ``images`` the numbers must be whole.
+
+    Raises :class:`~lt_core.errors.ConfigError`, one line that names the class at fault.
+    """
+    hint = f"; {COUNT_LABELS}" if images else ""
+
+    def refusal(problem: str) -> ConfigError:
+        return ConfigError(f"{name}: {problem}{hint}")
+
+    values = _by_class(name, values, hint)
+    if num_classes is not None and len(values) != num_classes:
+        raise refusal(f"expected shape ({num_classes},), one number per class, got {len(values)}")
+    result = []
+    for label, value in enumerate(map(_scalar, values)):
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            raise refusal(
+                f"expected one number per class, shape (C,), got {_shown(value)} for class {label}"
+            )
+        if images and value < minimum:
+            raise refusal(
+                f"class {label} has {_shown(value)} images, expected at least {minimum}; leave "
+                "the class out or lower the imbalance factor"
+            )
+        if images and not (value <= MOST_IMAGES and value == int(value)):
+            raise refusal(
+                f"expected whole numbers of images, at most {MOST_IMAGES:.0e}, got "
+                f"{_shown(value)} for class {label}"
+            )
+        if not minimum <= value <= sys.float_info.max:
+            raise refusal(
+                f"expected finite numbers of at least {minimum:g}, got {_shown(value)} for "
+                f"class {label}"
+            )
+        result.append(int(value) if images else float(value))
+    return result
+
+
+def _by_class(name: str, values: Any, hint: str = "") -> list[Any]:
+    """The entries of a sequence, or those of a mapping in the order of its keys 0 to C - 1."""
+    if callable(getattr(values, "keys", None)):
+        entries = list(values.items())
+        by_class = dict(entries)
+        absent = [label for label in range(len(entries)) if label not in by_class]
+        if absent:
+            raise ConfigError(
+                f"{name}: expected an entry for each class 0 to C - 1, got {len(entries)} entries "
+                f"and none for class {absent[0]}{hint}"
+            )
+        return [by_class[label] for label in range(len(entries))]
+    if hasattr(values, "__iter__") and not isinstance(values, (str, bytes, Set, ValuesView)):
+        entries = values.tolist() if hasattr(values, "tolist") else list(values)
+        if isinstance(entries, list):  # what has no dimension is a number
+            return entries
+    raise ConfigError(
+        f"{name}: expected a list of numbers, one per class, or a mapping by class, got "
+        f"{_shown(values)}{hint}"
+    )
+
+
+def _shown(value: Any) -> str:
+    """A word or number as it is written, of anything else its type: always short, one line."""
+    if isinstance(value, (str, bytes, numbers.Number)):
+        text = repr(value)
+        return text if len(text) <= 30 else f"{text[:27]}..."
+    return f"a {type(value).__name__}"

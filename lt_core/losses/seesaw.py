@@ -9,9 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lt_core.errors import ConfigError
 from lt_core.losses.base import LongTailLoss, add_by_class, finite_rows
-from lt_core.losses.parameters import number
+from lt_core.losses.parameters import number, per_class
 
 
 class Seesaw(LongTailLoss):
@@ -54,12 +53,13 @@ class Seesaw(LongTailLoss):
         initial_counts: Sequence[int] | None = None,
     ):
         super().__init__(class_counts, reduction)
-        self.p = number("seesaw.p", p, minimum=0, below=math.inf)
-        self.q = number("seesaw.q", q, minimum=0, below=math.inf)
+        self.p = number("seesaw.p", p, minimum=0)
+        self.q = number("seesaw.q", q, minimum=0)
         self.eps = number("seesaw.eps", eps, minimum=1e-30, maximum=1)
         self.register_buffer("seen", torch.zeros(self.num_classes, dtype=torch.float64))
         if initial_counts is not None:
-            self.seen.copy_(counts_of(initial_counts, self.num_classes))
+            counts = per_class("seesaw.initial_counts", initial_counts, self.num_classes, minimum=0)
+            self.seen.copy_(torch.tensor(counts, dtype=torch.float64))
 
     def per_sample(self, logits: Tensor, target: Tensor) -> tuple[Tensor, None]:
         if self.updates_state:
@@ -89,14 +89,3 @@ class Seesaw(LongTailLoss):
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, p={self.p:g}, q={self.q:g}, eps={self.eps:g}"
-
-
-def counts_of(values: Sequence[int], num_classes: int) -> Tensor:
-    """``values`` as float64 ``(C,)``, each finite and at least 0."""
-    counts = torch.as_tensor(values, dtype=torch.float64)
-    if counts.shape != (num_classes,) or not bool(((counts >= 0) & counts.isfinite()).all()):
-        raise ConfigError(
-            f"seesaw.initial_counts: expected {num_classes} counts of at least 0, one a class, "
-            f"got {list(values)}"
-        )
-    return counts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lt_core.losses.parameters import per_class
 from lt_core.rebalancing import rebalance
 
 #: Training images a class: many has more than 100, few fewer than 20, medium the rest.
@@ -19,7 +20,7 @@ def class_accuracy(prediction: np.ndarray, target: np.ndarray, num_classes: int)
 
 def groups(class_counts: np.ndarray) -> dict[str, np.ndarray]:
     """Which classes are many, medium and few, by training images, as boolean ``(C,)``."""
-    counts = np.asarray(class_counts)
+    counts = np.array(per_class("class_counts", class_counts, minimum=0))
     many, few = counts > MANY_ABOVE, counts < FEW_BELOW
     return {"many": many, "medium": ~many & ~few, "few": few}
 
