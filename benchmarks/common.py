@@ -75,6 +75,19 @@ class Bench:
             torch.cuda.synchronize(self.device)
 
 
+def peak_memory(device: torch.device) -> float:
+    """MiB at the peak: of the process, or on a GPU all that PyTorch holds there.
+
+    That is what is reserved: memory in the pools of CUDA graphs counts as free again once
+    they are captured, although every replay uses it.
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_reserved(device) / 2**20
+    import resource  # which Windows has not
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
 def run_epoch(*engines: Engine, epoch: int = 0, evaluate: bool = False) -> int:
     """One epoch of each engine, a step of each in turn; the number of images."""
     active = []

@@ -10,16 +10,17 @@ for the log.
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from operator import attrgetter
 
 import torch
 import torch.nn.functional as F
 
-from benchmarks.common import Bench, Report, engine_bars, run_epoch
+from benchmarks.common import Bench, Report, engine_bars, peak_memory, run_epoch
 from lt_core import models
 from lt_core.tables import plans
 from lt_core.training import RunConfig
@@ -30,7 +31,18 @@ from lt_core.training.loop import settings
 ROUNDS, EPOCHS = 3, 200
 
 
-@torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=True)
+@contextlib.contextmanager
+def tf32_convolutions() -> Iterator[None]:
+    """What PyTorch allows by default, and training's settings do not."""
+    convolution = torch.backends.cudnn.conv
+    before, convolution.fp32_precision = convolution.fp32_precision, "tf32"
+    try:
+        yield
+    finally:
+        convolution.fp32_precision = before
+
+
+@tf32_convolutions()
 def peer_epoch(bench: Bench, engine: Engine) -> int:
     """An epoch of the eager loop that the published repositories run."""
     model = models.create("resnet32", 10, seed=0).to(bench.device)
@@ -92,19 +104,19 @@ def bare_epoch(bench: Bench, engine: Engine) -> Callable[[], int]:
             for _ in range(len(engine.test.targets) // len(tested)):
                 engine.model(tested)
 
-        def captured(work: Callable[[], None]) -> Callable[[], None]:
+        def captured(work: Callable[[], None]) -> tuple[Callable[[], None], Callable[[], None]]:
             for _ in range(3):
                 work()
-            return engine.captured(work)
+            return engine.captured(work), work  # which keeps its images alive for the graph
 
-        replays = [captured(lambda: step(len(images)))] * engine.full_steps
-        replays.append(captured(lambda: step(engine.last_batch)))
+        graphs = [captured(lambda: step(len(images)))] * engine.full_steps
+        graphs.append(captured(lambda: step(engine.last_batch)))
         engine.model.eval()
-        replays.append(captured(evaluate))
+        graphs.append(captured(evaluate))
 
     def epoch() -> int:
         with engine.on_stream():
-            for replay in replays:
+            for replay, _ in graphs:
                 replay()
         return engine.images_per_epoch
 
@@ -208,7 +220,7 @@ def measure(report: Report, bench: Bench) -> None:
         slow = [bench.engine(precision="bfloat16", seed=seed) for seed in range(8)]
         cost = eight / rates(bench, {"deterministic": lambda: run_epoch(*slow)})["deterministic"]
         report.add("fast / deterministic, eight packed", cost, "x")
-    report.add("GPU memory at its peak", torch.cuda.max_memory_allocated() / 2**30, "GiB")
+    report.add("GPU memory at its peak", peak_memory(device) / 2**10, "GiB")
 
 
 def main() -> int:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 
 import torch
 
-from benchmarks.common import Bench, Report, arguments, synthetic
+from benchmarks.common import Bench, Report, arguments, peak_memory, synthetic
 from lt_core.training import RunConfig
 from lt_core.training.augment import ImageBank
 from lt_core.training.engine import Engine
@@ -48,11 +47,7 @@ def measure(classes: int, images: int, count: int, device: torch.device) -> dict
     engines = [Engine(config, train, bank, bench.test, device) for _ in range(count)]
     with settings(device, deterministic=False):
         seconds = step_seconds(bench, engines)
-    if device.type == "cuda":
-        peak = torch.cuda.max_memory_allocated(device) / 2**20
-    else:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    return {"ms": 1000 * seconds / count, "mib": peak}
+    return {"ms": 1000 * seconds / count, "mib": peak_memory(device)}
 
 
 def step_seconds(bench: Bench, engines: list[Engine]) -> float:

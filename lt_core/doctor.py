@@ -88,18 +88,25 @@ def engine_fraction(
 
 
 def copy_bandwidth(device: torch.device) -> float:
-    """Bytes read plus written in a second by a copy that no cache holds."""
+    """Bytes read plus written per second by a copy that no cache holds."""
     size = 2**30 if device.type == "cuda" else 2**27
-    source = torch.ones(size, dtype=torch.uint8, device=device)
+    source = _noise(device, size // 4)
     target = torch.empty_like(source)
     return 2 * size / _shortest(lambda: target.copy_(source), device)
 
 
 def matrix_flops(device: torch.device, precision: str) -> float:
-    """Operations in a second of a square matrix product."""
+    """Operations per second of a square matrix product."""
     size = 8192 if device.type == "cuda" else 1024
-    left, right = (torch.ones(2, size, size, device=device) / size).to(getattr(torch, precision))
-    return 2 * size**3 / _shortest(lambda: left @ right, device)
+    left, right = _noise(device, 2, size, size).to(getattr(torch, precision))
+    with settings(device, deterministic=False):
+        return 2 * size**3 / _shortest(lambda: left @ right, device)
+
+
+def _noise(device: torch.device, *shape: int) -> Tensor:
+    """Normal numbers: constant ones switch few transistors and let a GPU clock too high."""
+    generator = torch.Generator(device).manual_seed(0)
+    return torch.empty(shape, device=device).normal_(generator=generator)
 
 
 def engine_rate(device: torch.device, precision: str, seconds: float = 1.0) -> float:

@@ -1,13 +1,17 @@
 """The benchmarks start, mark what they promise and missed, and compare equal work."""
 
+import gc
 import importlib
+import weakref
 
 import pytest
 import torch
 
 from benchmarks import data_path, engine_cpu, engine_gpu
-from benchmarks.common import Bench, Report, run_epoch, synthetic
+from benchmarks.common import Bench, Report, peak_memory, run_epoch, synthetic
 from lt_core import doctor
+from lt_core.training.engine import Engine
+from lt_core.training.loop import settings
 
 CPU = torch.device("cpu")
 NAMES = ("data_path", "engine_cpu", "engine_gpu", "gala_statistics", "losses", "scaling")
@@ -94,7 +98,56 @@ def test_paths_are_checked_against_torchvision():
             check(ours, 255 - images)
 
 
-def test_settings_of_training_rule_where_engines_are_timed(monkeypatch):
+def reached(function, depth=3):
+    """The tensors that a function reads through its closure and those of inner functions."""
+    for cell in function.__closure__ or ():
+        value = cell.cell_contents
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif callable(value) and hasattr(value, "__closure__") and depth:
+            yield from reached(value, depth - 1)
+
+
+def test_what_the_bare_networks_graphs_read_lives_as_long_as_they(bench, monkeypatch):
+    """A graph holds addresses; what was freed would be read all the same."""
+    read = []
+
+    def captured(self, work):
+        read.extend(weakref.ref(tensor) for tensor in reached(work))
+        return lambda: None
+
+    monkeypatch.setattr(Engine, "captured", captured)
+    engine = bench.engine()
+    for group in engine.optimizer.param_groups:
+        group["lr"] = torch.tensor(0.0)  # as on a GPU
+    epoch = engine_gpu.bare_epoch(bench, engine)
+    gc.collect()
+    assert len(read) >= 3
+    assert all(reference() is not None for reference in read)
+    assert epoch() == engine.images_per_epoch
+    del epoch, engine
+    gc.collect()
+    assert all(reference() is None for reference in read)
+
+
+def test_convolutions_of_the_peer_may_use_tf32_and_no_others():
+    convolution = torch.backends.cudnn.conv
+    with settings(torch.device("cuda"), deterministic=False):
+        assert convolution.fp32_precision == "ieee"
+        with engine_gpu.tf32_convolutions():
+            assert convolution.fp32_precision == "tf32"
+        assert convolution.fp32_precision == "ieee"
+
+
+def test_the_peak_of_a_gpu_has_the_pools_of_graphs(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device=None: 2**20)
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda device=None: 2**30)
+    assert peak_memory(torch.device("cuda")) == 1024
+    assert 10 < peak_memory(CPU) < 1e6  # of this process
+
+
+@pytest.mark.parametrize("measured", [doctor.engine_rate, doctor.matrix_flops])
+def test_settings_of_training_rule_where_engines_are_timed(monkeypatch, measured):
     seen = []
 
     class Stop(Exception):
@@ -106,7 +159,7 @@ def test_settings_of_training_rule_where_engines_are_timed(monkeypatch):
 
     monkeypatch.setattr(doctor, "settings", settings)
     with pytest.raises(Stop):
-        doctor.engine_rate(CPU, "float32")
+        measured(CPU, "float32")
     assert seen == [(CPU, False)]
 
 

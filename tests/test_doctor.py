@@ -24,6 +24,20 @@ def test_fractions_of_an_accelerator():
     assert found["of_memory"] == pytest.approx(0.1, rel=0.01)
 
 
+def test_what_is_multiplied_and_copied_is_not_constant(monkeypatch):
+    """A GPU switches fewer transistors for constant numbers, and clocks higher."""
+    results = []
+    monkeypatch.setattr(doctor, "_shortest", lambda work, device: results.append(work()) or 1.0)
+    before = torch.random.get_rng_state()
+    doctor.matrix_flops(torch.device("cpu"), "bfloat16")
+    doctor.copy_bandwidth(torch.device("cpu"))
+    assert torch.equal(before, torch.random.get_rng_state())
+    product, copied = results
+    assert product.dtype == torch.bfloat16
+    for numbers in (product, copied):
+        assert len(numbers.flatten()[:1000].unique()) > 100
+
+
 def check(device):
     before = torch.random.get_rng_state()
     found = doctor.report(device)

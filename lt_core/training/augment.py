@@ -135,10 +135,7 @@ class EpochFeed:
         if self._pixels is not None:
             self.bank.windows(self._rows, out=self._pixels)
             if plan.operations is not None:
-                # Groups differ in size every epoch: choosing algorithms for each would stall
-                # all runs on the GPU.
-                with torch.backends.cudnn.flags(enabled=True, benchmark=False, allow_tf32=False):
-                    autoaugment.augment_(self._pixels, plan.operations, self._spare)
+                autoaugment.augment_(self._pixels, plan.operations, self._spare)
             if plan.hole is not None:
                 cut_out_(self._pixels, plan.hole, self.bank.augmentation.cutout)
 

@@ -83,8 +83,11 @@ class Engine:
         self.loss = losses.create(
             config.method, train.class_counts, reduction=params.pop("reduction"), **params
         ).to(device)
+        self.targets = train.targets.to(device)
         if isinstance(self.loss, DrawingLoss):
             self.loss.seed = config.seed  # runs of other seeds draw other numbers
+            # Made now, so that warming up finds a state to put back.
+            self.loss.generator_on(self.targets.device)
         self.optimizer = torch.optim.SGD(
             self.weights.master,
             lr=torch.tensor(0.0, device=device) if device.type == "cuda" else 0.0,
@@ -97,7 +100,6 @@ class Engine:
             # A buffer of zeros gives the first step that PyTorch gives without one.
             self.optimizer.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
         self.feed = EpochFeed(self.bank)
-        self.targets = train.targets.to(device)
         #: Steps of the epoch that are done.
         self.step = 0
         self.within_batch = torch.arange(self.recipe.batch_size, device=device)
@@ -218,7 +220,10 @@ class Engine:
         self.load_state_dict(state)
 
     def captured(self, work: Callable[[], None]) -> Callable[[], None]:
-        """``work`` as a CUDA graph on this run's stream; what it does happens at each replay."""
+        """``work`` as a CUDA graph on this run's stream; what it does happens at each replay.
+
+        A graph knows addresses: the tensors that ``work`` reads have to live as long as it.
+        """
         graph = torch.cuda.CUDAGraph()
         if self.loss.generator is not None:
             graph.register_generator_state(self.loss.generator)

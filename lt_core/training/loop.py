@@ -28,6 +28,17 @@ from lt_core.training.config import RunConfig
 from lt_core.training.engine import Engine, TestImages
 from lt_core.training.metrics import evaluation
 
+#: Where PyTorch looks up how to compute float32: in general, for a library, for a kind of
+#: operation. What is unset takes its value from the entry above it.
+FLOAT32 = (
+    torch.backends,
+    torch.backends.cudnn,
+    torch.backends.cuda.matmul,
+    torch.backends.cudnn.conv,
+    torch.backends.cudnn.rnn,
+    torch.backends.mkldnn.matmul,
+    torch.backends.mkldnn.conv,
+)
 #: Seconds between checkpoints; writing one takes some ten milliseconds.
 CHECKPOINT_INTERVAL = 30.0
 
@@ -199,26 +210,38 @@ def choose_device(device: str | torch.device | None) -> torch.device:
 
 @contextlib.contextmanager
 def settings(device: torch.device, deterministic: bool):
-    """The process-wide switches that training wants, put back afterwards."""
-    if device.type != "cuda":
+    """The process-wide switches that training wants, put back afterwards.
+
+    Float32 is computed as such, with neither TF32 nor bfloat16 inside, whatever the
+    process has set, through PyTorch's newer fields or through its older functions.
+    """
+    with contextlib.ExitStack() as put_back:
+
+        def switch(owner: object, name: str, value: object) -> None:
+            if (before := getattr(owner, name)) != value:  # what is unset stays unset
+                put_back.callback(setattr, owner, name, before)
+                setattr(owner, name, value)
+
+        for place in FLOAT32:
+            switch(place, "fp32_precision", "ieee")
+        if device.type == "cuda":
+            switch(torch.backends.cudnn, "enabled", True)
+            switch(torch.backends.cudnn, "benchmark", not deterministic)
+            switch(torch.backends.cudnn, "deterministic", deterministic)
+            _determinism(deterministic, put_back)
         yield
-        return
-    # Deterministic mode needs it, and cuBLAS reads it once, at its first call.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    flags = torch.backends.cudnn.flags(
-        enabled=True, benchmark=not deterministic, deterministic=deterministic, allow_tf32=False
-    )
+
+
+def _determinism(wanted: bool, put_back: contextlib.ExitStack) -> None:
+    if "CUBLAS_WORKSPACE_CONFIG" not in os.environ:
+        # Deterministic mode needs it, and cuBLAS reads it once, at its first call.
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+        put_back.callback(os.environ.pop, "CUBLAS_WORKSPACE_CONFIG", None)
     before = torch.are_deterministic_algorithms_enabled()
     warned = torch.is_deterministic_algorithms_warn_only_enabled()
-    products = torch.get_float32_matmul_precision()
-    with flags:
-        torch.use_deterministic_algorithms(deterministic)
-        torch.set_float32_matmul_precision("highest")  # a float32 run has no TF32 in it
-        try:
-            yield
-        finally:
-            torch.use_deterministic_algorithms(before, warn_only=warned)
-            torch.set_float32_matmul_precision(products)
+    if (before, warned) != (wanted, False):  # the call imports PyTorch's compiler: seconds
+        put_back.callback(torch.use_deterministic_algorithms, before, warn_only=warned)
+        torch.use_deterministic_algorithms(wanted)
 
 
 @contextlib.contextmanager

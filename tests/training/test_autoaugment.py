@@ -6,6 +6,7 @@ import pytest
 import torch
 from images import DEVICES, SIZE, loaded, noise, positions
 from scipy.stats import chi2_contingency
+from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.transforms import v2
 
 from lt_core.errors import ConfigError
@@ -155,6 +156,26 @@ def test_nothing_depends_on_values_and_no_tensor_is_made_from_host_data(monkeypa
     image = torch.zeros(3, 8, 8, dtype=torch.uint8, device="meta")
     with pytest.raises(AssertionError):  # torchvision's own call, to show that it is seen
         v2.functional.rotate(image, 10)
+
+
+class Names(TorchDispatchMode):
+    """Notes the operations that are dispatched."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.seen.add(function._schema.name)
+        return function(*args, **(kwargs or {}))
+
+
+def test_no_operation_is_a_convolution():
+    """cuDNN plans one for each shape, and groups have other sizes every epoch."""
+    with Names() as names:
+        policy_on("cpu")
+    assert len(names.seen) > 10
+    assert not [name for name in names.seen if "conv" in name]
 
 
 @pytest.mark.gpu

@@ -238,6 +238,16 @@ def test_a_state_is_a_copy():
     assert not same_tensors(before, ours.state_dict())
 
 
+@pytest.mark.parametrize("method", losses.names())
+def test_a_state_has_its_size_from_the_beginning(method):
+    """Warming up changes a state before it is put back: there must be one to put back."""
+    ours = engine(tiny(method))
+    before = tensors(ours.state_dict())
+    epochs(ours, 0, 1)
+    after = tensors(ours.state_dict())
+    assert [tensor.shape for tensor in before] == [tensor.shape for tensor in after]
+
+
 def test_runs_of_other_seeds_draw_other_numbers():
     draws = []
     for seed in (0, 1):

@@ -101,7 +101,7 @@ def test_a_loss_that_is_not_finite_is_reported_and_moves_no_weight():
 def test_damaged_logits_stop_a_graphed_run_with_a_finite_state(method):
     ours = engine(tiny(method), DEVICE)
     epochs(ours, 0, 1)
-    with torch.no_grad():
+    with torch.no_grad(), ours.on_stream():  # after the steps that read the weights
         ours.model.classifier.weight[0] = float("nan")
     with pytest.raises(TrainingError, match="not finite at step 1"):
         epochs(ours, 1, 2)
