@@ -60,8 +60,17 @@ class Unfinished(LtError):
 
 
 def unknown(kind: str, name: object, options: Iterable[str]) -> ConfigError:
-    """The error for a name that is not among ``options``, with the nearest one."""
+    """The error for a name that is not among ``options``, with the nearest one.
+
+    Near is what is spelled alike, whatever its case, hyphens and spaces: ``CIFAR-10`` is
+    near ``cifar10``.
+    """
     options = [str(option) for option in options]
-    close = difflib.get_close_matches(str(name), options, n=1, cutoff=0.5)
-    hint = f"; did you mean {close[0]!r}?" if close else ";"
+    spelled = {_letters(option): option for option in reversed(options)}
+    close = difflib.get_close_matches(_letters(str(name)), spelled, n=1, cutoff=0.5)
+    hint = f"; did you mean {spelled[close[0]]!r}?" if close else ";"
     return ConfigError(f"unknown {kind} {name!r}{hint} known: {', '.join(options)}")
+
+
+def _letters(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter.isalnum())

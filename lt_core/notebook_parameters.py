@@ -234,10 +234,7 @@ def _check_meaning(resolved: dict, given: dict, where: str) -> None:
                 raise errors.unknown("method", method, tables.rows())
     for name in {"imbalance_factor", "imbalance_factors"} & given.keys():
         for factor in _listed(given[name]):
-            if not isinstance(factor, int | float) or factor < 1:
-                raise refuse(name, factor, ">= 1 (largest over smallest class)")
-            if isinstance(resolved.get("dataset"), str):
-                _check_profile(resolved["dataset"], factor)
+            _check_factor(resolved.get("dataset"), factor)
     for epochs in _listed(given.get("epochs")):
         if not isinstance(epochs, int | float) or epochs < 1:
             raise refuse("epochs", epochs, ">= 1")
@@ -251,10 +248,11 @@ def _check_meaning(resolved: dict, given: dict, where: str) -> None:
         raise errors.DataError(f"data root {root!r} is not a folder; give the one with cifar10/")
 
 
-def _check_profile(dataset: str, factor: float) -> None:
-    """Refuse a factor that leaves a class of the data set without an image."""
+def _check_factor(dataset: object, factor: float) -> None:
+    """Refuse a factor below 1, or one that leaves a class of the data set without an image."""
     from lt_core import data
 
-    info = data.info(dataset)
-    if info.head_count:
+    data.check_factor(factor)
+    info = data.info(dataset) if isinstance(dataset, str) else None
+    if info and info.head_count:
         data.class_counts(info.num_classes, info.head_count, factor)

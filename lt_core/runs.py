@@ -22,6 +22,7 @@ used: a run whose logits are damaged stands in every table, and reading them is 
 from __future__ import annotations
 
 import contextlib
+import csv
 import hashlib
 import io
 import json
@@ -30,17 +31,20 @@ import os
 import stat
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import filelock
-import numpy as np
-import pandas as pd
 
 from lt_core import machine
 from lt_core.errors import BusyError, CheckpointError, StoreError
+
+if TYPE_CHECKING:  # imported where they are used: to show a finished run takes neither
+    import numpy as np
+    import pandas as pd
 
 FORMAT = 1
 RESULT, METRICS, HISTORY, LOGITS = "result.json", "metrics.npz", "history.csv", "logits.npz"
@@ -86,6 +90,8 @@ class Run:
 
     @cached_property
     def history(self) -> pd.DataFrame:
+        import pandas as pd
+
         return pd.read_csv(io.BytesIO(self.content(HISTORY)))
 
     @cached_property
@@ -159,15 +165,18 @@ class Store:
         key: str,
         config: Mapping,
         record: Mapping,
-        history: pd.DataFrame,
+        history: Sequence[Mapping],
         metrics: Mapping[str, np.ndarray],
         logits: Mapping[str, np.ndarray],
     ) -> Run:
-        """Write a run's files, its result last, and delete its checkpoints."""
+        """Write a run's files, its result last, and delete its checkpoints.
+
+        ``history`` has one row per epoch.
+        """
         directory = self.directory(key)
         contents = {
             METRICS: _packed(metrics),
-            HISTORY: history.to_csv(index=False).encode(),
+            HISTORY: _table(history),
             LOGITS: _packed(logits),
         }
         with reported(directory):
@@ -277,6 +286,8 @@ def open(store: str | os.PathLike | Store, key: str) -> Run:
 
 def load(store: str | os.PathLike | Store) -> pd.DataFrame:
     """One row per finished run. ``attrs["set_aside"]`` names the runs that do not count."""
+    import pandas as pd
+
     runs, set_aside = scan(store)
     rows = [{"key": run.key, **run.record} for run in runs]
     frame = pd.DataFrame([{k: math.nan if v is None else v for k, v in r.items()} for r in rows])
@@ -311,7 +322,7 @@ def default_store(start: str | os.PathLike = ".") -> Path:
 def missing_store(path: str | os.PathLike) -> str:
     """Why ``path`` is no store: neither prepared by us nor with a run in it. "" if it is one."""
     path = Path(path)
-    if not path.is_dir():
+    if not os.path.isdir(path):  # False for a name that is too long, where Path raises
         return "it is not a folder" if _is_there(path) else "there is no such folder"
     entries = _entries(path)
     names = (RESULT, *CHECKPOINTS)
@@ -361,7 +372,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 @contextlib.contextmanager
-def reported(path: Path) -> Iterator[None]:
+def reported(path: Path, option: str = "store") -> Iterator[None]:
     try:
         yield
     except StoreError:
@@ -370,14 +381,14 @@ def reported(path: Path) -> Iterator[None]:
         place = error.filename2 or error.filename
         reason = (error.strerror or str(error)) + (f": {place}" if place else "")
         raise StoreError(
-            f"store {path}: cannot be written ({reason}); "
-            "what was there is unharmed; free space or choose another --store"
+            f"{option} {path}: cannot be written ({reason}); "
+            f"what was there is unharmed; free space or choose another --{option}"
         ) from error
 
 
 def _entries(path: Path) -> list[Path]:
     try:
-        return sorted(path.iterdir()) if path.is_dir() else []
+        return sorted(path.iterdir()) if os.path.isdir(path) else []
     except OSError as error:
         raise StoreError(f"store {path}: cannot be read ({error.strerror or error})") from None
 
@@ -407,12 +418,25 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON number")
 
 
+def _table(rows: Sequence[Mapping]) -> bytes:
+    """Rows of finite numbers as CSV, each number with all its digits."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
 def _packed(arrays: Mapping[str, np.ndarray]) -> bytes:
+    import numpy as np
+
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     return buffer.getvalue()
 
 
 def _unpacked(content: bytes) -> dict[str, np.ndarray]:
+    import numpy as np
+
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         return dict(archive)

@@ -1,15 +1,13 @@
 """Data sets, their long-tailed subsets, and what was chosen from them."""
 
+from lt_core import lazily
 from lt_core.data.catalog import DatasetInfo, info, names
-from lt_core.data.dataset import Dataset
-from lt_core.data.loading import check_apart, data_root, load, load_train_test, look_for
-from lt_core.data.long_tail import class_counts
-from lt_core.data.manifest import read_subset, select, subset_manifest, write_subset
 
 __all__ = [
     "Dataset",
     "DatasetInfo",
     "check_apart",
+    "check_factor",
     "class_counts",
     "data_root",
     "info",
@@ -22,3 +20,16 @@ __all__ = [
     "subset_manifest",
     "write_subset",
 ]
+
+_LOADING = ("check_apart", "data_root", "load", "load_train_test", "look_for")
+_MANIFEST = ("read_subset", "select", "subset_manifest", "write_subset")
+
+__getattr__ = lazily(
+    __name__,
+    {
+        "Dataset": "dataset",
+        **dict.fromkeys(("check_factor", "class_counts"), "long_tail"),
+        **dict.fromkeys(_LOADING, "loading"),
+        **dict.fromkeys(_MANIFEST, "manifest"),
+    },
+)

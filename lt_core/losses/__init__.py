@@ -9,44 +9,42 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from lt_core import lazily
 from lt_core.errors import ConfigError, unknown
 from lt_core.losses import parameters
-from lt_core.losses.balanced_softmax import BalancedSoftmax
-from lt_core.losses.base import LongTailLoss
-from lt_core.losses.class_balanced import ClassBalanced
-from lt_core.losses.effective_number import EffectiveNumber
-from lt_core.losses.equalization import Equalization
-from lt_core.losses.focal import Focal
-from lt_core.losses.gala import GALA
-from lt_core.losses.gcl import GCL
-from lt_core.losses.ghm import GHM
-from lt_core.losses.icb import ICB
-from lt_core.losses.ldam import LDAM
-from lt_core.losses.logit_adjustment import LogitAdjustment
-from lt_core.losses.seesaw import Seesaw
-from lt_core.losses.softmax import Softmax
 
-__all__ = ["LongTailLoss", "converted", "create", "defaults", "names", "register"]
+if TYPE_CHECKING:
+    from lt_core.losses.base import LongTailLoss
 
-#: One line registers a loss; the order is that of the tables.
-_METHODS: dict[str, type[LongTailLoss]] = {
-    "softmax": Softmax,
-    "class_balanced": ClassBalanced,
-    "effective_number": EffectiveNumber,
-    "focal": Focal,
-    "ghm": GHM,
-    "equalization": Equalization,
-    "seesaw": Seesaw,
-    "icb": ICB,
-    "gala": GALA,
-    "ldam": LDAM,
-    "balanced_softmax": BalancedSoftmax,
-    "logit_adjustment": LogitAdjustment,
-    "gcl": GCL,
+__all__ = ["LongTailLoss", "converted", "create", "defaults", "names", "register", "takes_cosines"]
+
+#: One line registers a loss: its class, in the file of its name. The order is that of the tables.
+_METHODS: dict[str, str | type[LongTailLoss]] = {
+    "softmax": "Softmax",
+    "class_balanced": "ClassBalanced",
+    "effective_number": "EffectiveNumber",
+    "focal": "Focal",
+    "ghm": "GHM",
+    "equalization": "Equalization",
+    "seesaw": "Seesaw",
+    "icb": "ICB",
+    "gala": "GALA",
+    "ldam": "LDAM",
+    "balanced_softmax": "BalancedSoftmax",
+    "logit_adjustment": "LogitAdjustment",
+    "gcl": "GCL",
 }
+
+# The classes are imported when they are used, and torch with them.
+__getattr__ = lazily(
+    __name__, {"LongTailLoss": "base", **{name: method for method, name in _METHODS.items()}}
+)
 
 
 def names() -> tuple[str, ...]:
@@ -54,32 +52,56 @@ def names() -> tuple[str, ...]:
     return tuple(_METHODS)
 
 
-def register(name: str, loss_class: type[LongTailLoss]) -> type[LongTailLoss]:
+def register(name: str, new_class: type[LongTailLoss]) -> type[LongTailLoss]:
     """Add a loss of your own: from then on every table of this process knows it.
 
     Other processes, such as those of ``reproduce(..., processes=2)``, do not.
     """
-    if _METHODS.get(name, loss_class) is not loss_class:
-        raise ConfigError(f"loss {name!r} is taken by {_METHODS[name].__name__}; choose a new name")
-    _METHODS[name] = loss_class
-    return loss_class
+    if name in _METHODS and loss_class(name) is not new_class:
+        taken = loss_class(name).__name__
+        raise ConfigError(f"loss {name!r} is taken by {taken}; choose a new name")
+    _METHODS[name] = new_class
+    return new_class
 
 
 def loss_class(name: str) -> type[LongTailLoss]:
     """The class behind a method's name."""
-    if name not in _METHODS:
-        raise unknown("loss", name, names())
-    return _METHODS[name]
+    found = _known(name)
+    return getattr(import_module(f"{__name__}.{name}"), found) if isinstance(found, str) else found
 
 
 def defaults(name: str) -> dict[str, Any]:
     """The parameters of a method and their defaults."""
-    return {key: default for key, (_, default) in parameters.declared(loss_class(name)).items()}
+    return {key: default for key, (_, default) in _declared(name)[0].items()}
 
 
 def converted(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
     """``params`` in the types that the method declares: ``"1"`` and ``1`` become ``1.0``."""
-    return parameters.converted(name, loss_class(name), params)
+    return parameters.converted(name, _declared(name)[0], params)
+
+
+def takes_cosines(name: str) -> bool:
+    """Whether the method expects cosines in [-1, 1], from ``classifier="cosine"``."""
+    return _declared(name)[1]
+
+
+def _declared(name: str) -> tuple[dict[str, tuple[Any, Any]], bool]:
+    """Parameters with type and default, and whether the method takes cosines."""
+    found = _known(name)
+    if isinstance(found, str):
+        return _written(name, found)
+    return parameters.declared(found), found.takes_cosines
+
+
+@functools.cache
+def _written(name: str, class_name: str) -> tuple[dict[str, tuple[Any, Any]], bool]:
+    return parameters.written(Path(__file__).with_name(f"{name}.py").read_text(), class_name)
+
+
+def _known(name: str) -> str | type[LongTailLoss]:
+    if name not in names():
+        raise unknown("loss", name, names())
+    return _METHODS[name]
 
 
 def create(

@@ -28,7 +28,7 @@ class GHM(LongTailLoss):
     batch before it is weighted.
     Gradient: :math:`W (p_j - [j = y])`; the weight carries none.
 
-    Parameters: ``bins`` at least 1; ``momentum`` in ``[0, 1)``, the share of the old
+    Parameters: ``bins`` from 1 to 10,000; ``momentum`` in ``[0, 1)``, the share of the old
     average that survives a batch; ``form``: ``"softmax"`` as above, or ``"sigmoid"``,
     the released one-vs-all loss: a gradient :math:`|\sigma(z_j) - [j=y]|` for each of the
     B·C elements of a batch of B, :math:`W = B C / (R_b \cdot` non-empty bins of the batch), the
@@ -55,7 +55,7 @@ class GHM(LongTailLoss):
         form: str = "softmax",
     ):
         super().__init__(class_counts, reduction)
-        self.bins = whole("ghm.bins", bins, minimum=1)
+        self.bins = whole("ghm.bins", bins, minimum=1, maximum=10_000)
         self.momentum = number("ghm.momentum", momentum, minimum=0, below=1)
         self.form = choice("ghm.form", form, ("softmax", "sigmoid"))
         self.register_buffer("bin_mass", torch.zeros(self.bins, dtype=torch.float64))

@@ -35,13 +35,13 @@ class ICB(LongTailLoss):
     :math:`W (\tilde p_j - [j = y])`, :math:`\tilde p` the softmax with the margin; the
     weight carries none.
 
-    Parameters: ``gamma >= 0``; ``bins`` at least 1; ``memory`` at least 1, in samples of
-    the category; ``intra``, ``inter``: use the weight, the margin; ``density``:
-    ``"exact"`` (a window around g), ``"uniform"`` (equal bins) or ``"adaptive"`` (edges move
-    so that bins hold equal mass: the source says only that the precision of bins adapts,
-    equal mass is our reading); ``normalize``: ``"category"`` (mean weight 1, as above) or
-    ``"none"`` (:math:`W = 1 / D_y(g)` as it is); ``gradient``: g from the ``"raw"`` logits
-    or from those ``"adjusted"`` by the margin.
+    Parameters: ``gamma >= 0``; ``bins`` from 1 to 10,000; ``memory`` from 1 to 10^9, in
+    samples of the category; ``intra``, ``inter``: use the weight, the margin; ``density``:
+    ``"exact"`` (a window around g; ``memory`` to 10^6), ``"uniform"`` (equal bins) or
+    ``"adaptive"`` (edges move so that bins hold equal mass: the source says only that the
+    precision of bins adapts, equal mass is our reading); ``normalize``: ``"category"``
+    (mean weight 1, as above) or ``"none"`` (:math:`W = 1 / D_y(g)` as it is); ``gradient``:
+    g from the ``"raw"`` logits or from those ``"adjusted"`` by the margin.
 
     logits ``(N, C)`` unnormalised; target ``(N,)`` int64 in ``[0, C)``. Returns nats.
     Defaults: ``gamma`` is Seesaw's ``p``, whose first factor the margin is. The papers give no
@@ -83,8 +83,10 @@ class ICB(LongTailLoss):
         self.gamma = number("icb.gamma", gamma, minimum=0)
         self.intra, self.inter = intra, inter
         self.gradient = choice("icb.gradient", gradient, ("raw", "adjusted"))
-        bins, memory = whole("icb.bins", bins, minimum=1), whole("icb.memory", memory, minimum=1)
         choice("icb.density", density, DENSITIES)
+        bins = whole("icb.bins", bins, minimum=1, maximum=10_000)
+        longest = 10**6 if density == "exact" else 10**9  # the exact density keeps every sample
+        memory = whole("icb.memory", memory, minimum=1, maximum=longest)
         choice("icb.normalize", normalize, ("category", "none"))
         self.density = None
         if intra:

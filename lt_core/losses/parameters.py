@@ -7,12 +7,22 @@ the declared type here, so that ``1``, ``1.0`` and ``"1"`` mean the same loss.
 
 from __future__ import annotations
 
+import ast
 import inspect
 import math
 import numbers
+import re
 import sys
 import types
-from collections.abc import Callable, Collection, Mapping, Sequence, Set, ValuesView
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+    Set,
+    ValuesView,
+)
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from lt_core.errors import ConfigError, unknown
@@ -34,11 +44,35 @@ def declared(loss_class: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
     }
 
 
+def written(source: str, class_name: str) -> tuple[dict[str, tuple[Any, Any]], bool]:
+    """What :func:`declared` finds, and ``takes_cosines``, in the source of a class.
+
+    Reading the source instead of importing the class leaves torch out, so that a run's
+    configuration is checked, or refused, at once.
+    """
+    body = next(
+        node.body
+        for node in ast.parse(source).body
+        if isinstance(node, ast.ClassDef) and node.name == class_name
+    )
+    found, takes_cosines = {}, False
+    for node in body:
+        match node:
+            case ast.FunctionDef(name="__init__", args=arguments):
+                for argument, default in zip(
+                    arguments.kwonlyargs, arguments.kw_defaults, strict=True
+                ):
+                    hint = eval(ast.unparse(argument.annotation), {"Sequence": Sequence})
+                    found[argument.arg] = hint, ast.literal_eval(default)
+            case ast.Assign(targets=[ast.Name(id="takes_cosines")], value=ast.Constant(value)):
+                takes_cosines = value
+    return found, takes_cosines
+
+
 def converted(
-    method: str, loss_class: Callable[..., Any], params: Mapping[str, Any]
+    method: str, known: Mapping[str, tuple[Any, Any]], params: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """``params`` in the declared types; unknown names and wrong types are refused."""
-    known = declared(loss_class)
+    """``params`` in their declared types; unknown names and wrong types are refused."""
     result = {}
     for name, value in params.items():
         if name not in known:
@@ -54,8 +88,7 @@ def convert(name: str, value: Any, declared_type: Any) -> Any:
             return None
         declared_type = next(t for t in get_args(declared_type) if t is not type(None))
     if get_origin(declared_type) is Sequence:
-        inner = get_args(declared_type)[0]
-        return [convert(name, _scalar(entry), inner) for entry in _by_class(name, value)]
+        return _converted_list(name, value, get_args(declared_type)[0])
     value = _scalar(value)
     if declared_type is bool:
         word = _WORDS.get(value.lower()) if isinstance(value, str) else value
@@ -67,6 +100,38 @@ def convert(name: str, value: Any, declared_type: Any) -> Any:
             raise ConfigError(f"{name}: expected a word, got {value!r}")
         return value
     return _converted_number(name, value, declared_type)
+
+
+def _converted_list(name: str, value: Any, declared_type: type) -> list:
+    if not isinstance(value, str):
+        entries = _by_class(name, value)
+        return [convert(name, _scalar(entry), declared_type) for entry in entries]
+    entries = listed(value)  # "160,180" or "[160, 180]", as a command line gives it
+    try:
+        if not entries and value.strip() not in ("[]", "()"):
+            raise ConfigError
+        return [convert(name, entry, declared_type) for entry in entries]
+    except ConfigError:
+        kind = "whole numbers" if declared_type is int else "numbers"
+        raise ConfigError(
+            f"{name}: expected {kind} separated by commas, such as 160,180, got {value!r}"
+        ) from None
+
+
+def listed(values: object) -> list:
+    """A list, whether one value, several, or text with commas was given.
+
+    A comma in brackets separates nothing: ``icb[intra,ura]`` is one row of a table. Text
+    may look like a Python list: ``"[100, 10]"``, ``"['softmax', 'icb']"``.
+    """
+    if values is None:
+        return []
+    if isinstance(values, str):
+        text = values.strip()
+        text = text[1:-1] if text[:1] + text[-1:] in ("[]", "()") else text
+        parts = [part.strip(" '\"") for part in re.split(r",(?![^\[]*\])", text)]
+        return [part for part in parts if part]
+    return list(values) if isinstance(values, Iterable) else [values]
 
 
 def _converted_number(name: str, value: Any, declared_type: type) -> int | float:
@@ -106,17 +171,19 @@ def number(
     return value
 
 
-def whole(name: str, value: int, minimum: int) -> int:
-    """``value`` if it is a whole number of at least ``minimum``."""
+def whole(name: str, value: int, minimum: int, maximum: int) -> int:
+    """``value`` if it is a whole number in ``[minimum, maximum]``."""
     value = convert(name, value, int)
-    if value < minimum:
-        raise ConfigError(f"{name}: expected a whole number of at least {minimum}, got {value}")
+    if not minimum <= value <= maximum:
+        raise ConfigError(
+            f"{name}: expected a whole number from {minimum} to {maximum}, got {value}"
+        )
     return value
 
 
 def choice(name: str, value: str, options: Collection[str]) -> str:
     """``value`` if it is one of ``options``."""
-    if value not in options:
+    if value not in tuple(options):  # a dictionary could not look up a list
         raise unknown(name, value, options)
     return value
 

@@ -3,55 +3,27 @@
 from __future__ import annotations
 
 import inspect
+from typing import TYPE_CHECKING
 
-import torch
-from torch import nn
-
+from lt_core import lazily
 from lt_core.errors import ConfigError, unknown
-from lt_core.models.classifiers import CosineClassifier
-from lt_core.models.resnet_cifar import SmallResNet
 
+if TYPE_CHECKING:
+    from torch import nn
 
-def resnet32(num_classes: int, in_channels: int = 3, classifier: str = "linear") -> nn.Module:
-    """ResNet-32 for 32-pixel images; 464,154 parameters for 10 classes."""
-    return SmallResNet(
-        num_classes,
-        blocks=5,
-        widths=(16, 32, 64),
-        in_channels=in_channels,
-        classifier=classifier,
-    )
+__all__ = ["CLASSIFIERS", "CosineClassifier", "SmallResNet", "create", "names"]
 
-
-def resnet_rehearsal(
-    num_classes: int, in_channels: int = 3, classifier: str = "linear"
-) -> nn.Module:
-    """ResNet-8 on half the resolution, about 1/20 of ResNet-32's cost: rehearsals on a CPU.
-
-    One block a stage instead of five, and a first convolution of stride 2; ours.
-    """
-    return SmallResNet(
-        num_classes,
-        blocks=1,
-        widths=(16, 32, 64),
-        in_channels=in_channels,
-        classifier=classifier,
-        stem_stride=2,
-    )
-
-
-def resnet_digits(num_classes: int, in_channels: int = 1, classifier: str = "linear") -> nn.Module:
-    """A two-stage network for the 8-pixel digits: seconds on a CPU."""
-    return SmallResNet(
-        num_classes, blocks=1, widths=(16, 32), in_channels=in_channels, classifier=classifier
-    )
-
-
+#: The module of this package that holds the function of each network's name.
 _MODELS = {
-    "resnet32": resnet32,
-    "resnet_rehearsal": resnet_rehearsal,
-    "resnet_digits": resnet_digits,
+    "resnet32": "resnet_cifar",
+    "resnet_rehearsal": "resnet_cifar",
+    "resnet_digits": "resnet_cifar",
 }
+CLASSIFIERS = ("linear", "cosine")
+
+__getattr__ = lazily(
+    __name__, {"CosineClassifier": "classifiers", "SmallResNet": "resnet_cifar", **_MODELS}
+)
 
 
 def names() -> tuple[str, ...]:
@@ -64,19 +36,20 @@ def create(name: str, num_classes: int, seed: int | None = None, **params) -> nn
     With ``seed=None`` the weights come from torch's global generator, as in any
     plain PyTorch code.
     """
-    if name not in _MODELS:
+    if name not in names():
         raise unknown("model", name, _MODELS)
-    known = [key for key in inspect.signature(_MODELS[name]).parameters if key != "num_classes"]
+    build = __getattr__(name)
+    known = [key for key in inspect.signature(build).parameters if key != "num_classes"]
     for key in params:
         if key not in known:
             raise unknown(f"parameter of model {name}:", key, known)
     if num_classes < 2:
         raise ConfigError(f"num_classes: expected at least 2, got {num_classes}")
     if seed is None:
-        return _MODELS[name](num_classes, **params)
+        return build(num_classes, **params)
+
+    import torch
+
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed also reseeds the GPUs
-        return _MODELS[name](num_classes, **params)
-
-
-__all__ = ["CosineClassifier", "SmallResNet", "create", "names"]
+        return build(num_classes, **params)

@@ -7,8 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lt_core.errors import unknown
-
-CLASSIFIERS = ("linear", "cosine")
+from lt_core.models import CLASSIFIERS
 
 
 class CosineClassifier(nn.Module):

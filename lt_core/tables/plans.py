@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -13,7 +12,7 @@ import pandas as pd
 
 from lt_core import data, losses
 from lt_core.errors import ConfigError, unknown
-from lt_core.losses.parameters import convert
+from lt_core.losses.parameters import convert, listed
 from lt_core.training.config import RunConfig, in_range
 
 #: Published numbers that ship with the package; table2 is kept for reading only.
@@ -234,22 +233,6 @@ def find_row(table: str, label: str) -> Row:
     if str(label).removesuffix(REBALANCED) in losses.names():
         return _row(label)
     raise unknown("method", label, dict.fromkeys([*rows(table), *losses.names()]))
-
-
-def listed(values: object) -> list:
-    """A list, whether one value, several, or text with commas was given.
-
-    A comma in brackets separates nothing: ``icb[intra,ura]`` is one row of a table. Text
-    may look like a Python list: ``"[100, 10]"``, ``"['softmax', 'icb']"``.
-    """
-    if values is None:
-        return []
-    if isinstance(values, str):
-        text = values.strip()
-        text = text[1:-1] if text[:1] + text[-1:] in ("[]", "()") else text
-        parts = [part.strip(" '\"") for part in re.split(r",(?![^\[]*\])", text)]
-        return [part for part in parts if part]
-    return list(values) if isinstance(values, Iterable) else [values]
 
 
 def _asked(name: str, values: object) -> list:

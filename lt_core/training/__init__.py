@@ -1,7 +1,7 @@
 """Training: configurations, recipes, one loop, several runs at once."""
 
-from lt_core.training.batch import reproduce
-from lt_core.training.config import RunConfig
-from lt_core.training.loop import train
+from lt_core import lazily
 
 __all__ = ["RunConfig", "reproduce", "train"]
+
+__getattr__ = lazily(__name__, {"RunConfig": "config", "reproduce": "batch", "train": "loop"})

@@ -24,7 +24,6 @@ from torch import Tensor
 
 # torchvision is imported where it is used: it takes as long as torch, and most recipes
 # do without.
-POLICIES = ("cifar10",)
 UNSIGNED = ("Posterize", "Solarize", "AutoContrast", "Equalize", "Invert")
 GEOMETRIC = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
 #: Code of "leave the image as it is".

@@ -9,36 +9,36 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 import torch
-from tqdm import tqdm
 
 from lt_core import data
 from lt_core.errors import (
     BusyError,
-    ConfigError,
     DataError,
     LtError,
     StoreError,
     TrainingError,
     Unfinished,
 )
-from lt_core.runs import Store, read
-from lt_core.training.config import RunConfig, in_range
+from lt_core.runs import Run, Store, read
+from lt_core.training.config import RunConfig, in_range, pack_of, seconds
 from lt_core.training.loop import Images, choose_device, settings, training
 
 #: Runs that share one GPU when the number is left to us: a guess, until one was measured.
 GPU_PACK = 8
+#: Seconds between two lines that say in which epoch a run is.
+LINE_INTERVAL = 60.0
 WORKER = "lt_core.training.worker"
 
 
@@ -69,22 +69,24 @@ def reproduce(
 
     ``processes`` share a CPU, each with its part of the threads; ``pack`` runs share a
     GPU, each equal to itself run alone: to the bit with ``deterministic``, else to
-    rounding. ``time_budget`` in seconds: past it everything stops at a checkpoint. A run
-    whose stored result is damaged is not trained again but named, because only a person
-    can say that it may go.
+    rounding. ``time_budget`` in seconds, more than 0: past it everything stops at a
+    checkpoint. ``progress`` shows a bar on a terminal, elsewhere a line per run and, once a
+    minute, where a run stands. A run whose stored result is damaged is not trained again but
+    named, because only a person can say that it may go.
 
     Raises :class:`~lt_core.errors.Unfinished` when runs remain for another call,
     :class:`~lt_core.errors.TrainingError` when runs failed, after all others were made; its
     exit code is that of the first failure.
     """
     processes, device = in_range("processes", processes, 1, 1024), choose_device(device)
-    width = _pack_width(pack, device)
+    width = pack_of(pack) or (GPU_PACK if device.type == "cuda" else 1)
     store = store if isinstance(store, Store) else Store(store)
     configs = {}
     for entry in plan:
         config = entry if isinstance(entry, RunConfig) else RunConfig.from_dict(entry)
         configs.setdefault(config.key, config)
-    deadline = None if time_budget is None else time.monotonic() + time_budget
+    budget = seconds("time_budget", time_budget)
+    deadline = None if budget is None else time.monotonic() + budget
     missing, damaged = missing_runs(configs, store)
     check_data(missing, data_root, download)
     if missing:
@@ -101,7 +103,7 @@ def reproduce(
         else:
             images = Images(device, data_root, download)
             with settings(device, deterministic):
-                outcome = interleaved(missing, store, images, width, deadline, report.finished)
+                outcome = interleaved(missing, store, images, width, deadline, report)
     outcome.failed = damaged | outcome.failed
     _raise_for(outcome, configs)
 
@@ -144,20 +146,23 @@ def interleaved(
     images: Images,
     width: int = 1,
     deadline: float | None = None,
-    finished: Callable[[RunConfig, float], None] = lambda config, top1: None,
+    report: Progress | None = None,
 ) -> Outcome:
     """Train ``plan`` in this process, ``width`` runs at a time, a step of each in turn.
 
     A device that has no memory for so many is given fewer.
     """
     waiting, active, outcome = deque(plan), {}, Outcome()
+    report = report or Progress(len(plan), 0, shown=False)
     while waiting or active:
         while waiting and len(active) < width:
             config = waiting.popleft()
             if deadline is not None and time.monotonic() > deadline:
                 outcome.unfinished.append(config.key)
             else:
-                steps = training(config, store, images, deadline=deadline, pack=width)
+                steps = training(
+                    config, store, images, deadline=deadline, report=report.lines, pack=width
+                )
                 active[config.key] = config, steps
         for key, (config, steps) in list(active.items()):
             try:
@@ -165,7 +170,7 @@ def interleaved(
                 continue
             except StopIteration as end:
                 outcome.finished.append(key)
-                finished(config, end.value.record["top1"])
+                report.finished(config, end.value)
             except BusyError:
                 outcome.busy.append(key)
             except Unfinished:
@@ -210,18 +215,6 @@ def _raise_for(outcome: Outcome, configs: Mapping[str, RunConfig]) -> None:
         )
 
 
-def _pack_width(pack: int | str, device: torch.device) -> int:
-    if pack == "auto":
-        return GPU_PACK if device.type == "cuda" else 1
-    try:
-        width = int(pack)
-    except (TypeError, ValueError):
-        width = 0
-    if width < 1:
-        raise ConfigError(f"pack: expected a number of runs from 1, or 'auto', got {pack!r}")
-    return width
-
-
 def _in_processes(
     plan: Sequence[RunConfig],
     store: Store,
@@ -237,6 +230,7 @@ def _in_processes(
         "data_root": None if data_root is None else str(data_root),
         "deadline": deadline,  # time.monotonic() is one clock for all processes
         "parent": os.getpid(),
+        "pause": report.lines and report.lines.pause,
     }
     threads = str(max(1, torch.get_num_threads() // processes))
     environment = {**os.environ, "OMP_NUM_THREADS": threads}
@@ -256,7 +250,7 @@ def _in_processes(
         while running:
             running = any(process.poll() is None for process in workers.values())
             for key in [key for key in remaining if store.is_finished(key)]:
-                report.finished(remaining.pop(key), None)
+                report.finished(remaining.pop(key), read(store.directory(key)))
             time.sleep(0.1)
         return _collected(workers, remaining, store)
 
@@ -283,18 +277,39 @@ def _collected(
     return outcome
 
 
+class EpochLines:
+    """Prints where a run stands after an epoch, at least ``pause`` seconds after the last line."""
+
+    def __init__(self, file: TextIO | None = None, pause: float = 0.0):
+        self.file, self.pause, self.last = file, pause, time.monotonic()
+
+    def __call__(self, config: RunConfig, epoch: int, numbers: Mapping) -> None:
+        if time.monotonic() - self.last < self.pause:
+            return
+        self.last = time.monotonic()
+        print(
+            f"{_label(config)}: epoch {epoch} of {config.epochs}, loss "
+            f"{numbers['train_loss']:.4f}, {numbers['top1']:.2f} %{_left(numbers['seconds_left'])}",
+            file=self.file or sys.stdout,
+            flush=True,
+        )
+
+
 class Progress:
-    """A bar on a terminal, a line a run elsewhere."""
+    """A bar on a terminal, a line per run elsewhere; ``lines`` says where each run stands."""
 
     def __init__(self, total: int, done: int, shown: bool):
         self.total, self.done, self.shown = total, done, shown
-        self.bar = None
+        self.bar = self.lines = None
         self.already, self.began = done, time.monotonic()
 
     def __enter__(self) -> Progress:
         if self.shown and sys.stderr.isatty():
+            from tqdm import tqdm
+
             self.bar = tqdm(total=self.total, initial=self.done, unit="run")
         elif self.shown and self.total:
+            self.lines = EpochLines(pause=LINE_INTERVAL)
             print(f"{self.done} of {self.total} runs are there already", flush=True)
         return self
 
@@ -302,23 +317,30 @@ class Progress:
         if self.bar is not None:
             self.bar.close()
 
-    def finished(self, config: RunConfig, top1: float | None) -> None:
+    def finished(self, config: RunConfig, run: Run) -> None:
         self.done += 1
         if self.bar is not None:
             self.bar.set_postfix_str(_label(config), refresh=False)
             self.bar.update()
         elif self.shown:
-            accuracy = "" if top1 is None else f": {top1:.2f} %"
-            line = f"[{self.done}/{self.total}] {_label(config)}{accuracy}{self._left()}"
-            print(line, flush=True)
+            pace = (time.monotonic() - self.began) / (self.done - self.already)
+            left = _left(pace * (self.total - self.done))
+            accuracy = run.record["top1"]
+            print(
+                f"[{self.done}/{self.total}] {_label(config)}: {accuracy:.2f} %{left}", flush=True
+            )
 
-    def _left(self) -> str:
-        """About how long the rest takes, now and then."""
-        made, left = self.done - self.already, self.total - self.done
-        if made % 10 or not left:
-            return ""
-        minutes = (time.monotonic() - self.began) / made * left / 60
-        return f" (about {math.ceil(minutes)} min left)"
+
+def _left(seconds: float) -> str:
+    """In words, about how long the rest takes."""
+    minutes = round(seconds / 60)
+    if not seconds:
+        return ""
+    if seconds < 90:
+        return f" (about {seconds:.0f} s left)"
+    if minutes < 90:
+        return f" (about {minutes} min left)"
+    return f" (about {minutes // 60} h {minutes % 60:02d} min left)"
 
 
 def _label(config: RunConfig) -> str:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import get_type_hints
 
 from lt_core import data, losses, models
 from lt_core.errors import ConfigError, unknown
-from lt_core.losses.parameters import convert
-from lt_core.models.classifiers import CLASSIFIERS
+from lt_core.losses.parameters import choice, convert
+from lt_core.models import CLASSIFIERS
 from lt_core.training import recipes
 
 PRECISIONS = ("float32", "bfloat16")
@@ -73,10 +75,8 @@ class RunConfig:
             object.__setattr__(self, name, value)
 
     def _resolved(self) -> dict:
-        if self.dataset not in data.names():
-            raise unknown("data set", self.dataset, data.names())
-        if self.method not in losses.names():
-            raise unknown("method", self.method, losses.names())
+        choice("data set", self.dataset, data.names())
+        choice("method", self.method, losses.names())
         for name in ("params", "overrides"):
             if not isinstance(getattr(self, name), Mapping):
                 raise ConfigError(
@@ -87,20 +87,21 @@ class RunConfig:
             if getattr(self, name) is None and default is None:
                 raise ConfigError(f"{name}: {self.dataset} has no default, name one")
         model = info.model if self.model is None else self.model
-        if model not in models.names():
-            raise unknown("model", model, models.names())
-        if self.precision not in PRECISIONS:
-            raise unknown("precision", self.precision, PRECISIONS)
-        takes_cosines = losses.loss_class(self.method).takes_cosines
-        classifier = self.classifier or ("cosine" if takes_cosines else "linear")
-        if classifier not in CLASSIFIERS:
-            raise unknown("classifier", classifier, CLASSIFIERS)
+        choice("model", model, models.names())
+        choice("precision", self.precision, PRECISIONS)
+        takes_cosines = losses.takes_cosines(self.method)
+        classifier = self.classifier
+        if classifier is None:
+            classifier = "cosine" if takes_cosines else "linear"
+        choice("classifier", classifier, CLASSIFIERS)
         if takes_cosines and classifier != "cosine":
             raise ConfigError(f"classifier: {self.method} takes cosines, expected 'cosine'")
         name = info.recipe if self.recipe is None else self.recipe
+        choice("recipe", name, recipes.RECIPES)
         overrides = changed_fields(name, self.overrides)
         recipe = recipes.get(name, overrides)
-        factor = in_range("imbalance_factor", self.imbalance_factor, 1.0, 1e6)
+        factor = convert("imbalance_factor", self.imbalance_factor, float)
+        data.check_factor(factor)
         holdout = in_range("holdout", self.holdout, 0, 10**6)
         if info.head_count is not None:  # listed sets have more images than any batch
             in_range("holdout", holdout, 0, info.head_count - 1)
@@ -124,13 +125,14 @@ class RunConfig:
         }
 
     def _params(self, num_classes: int) -> dict:
-        params = {"reduction": "mean", **losses.defaults(self.method), **self.params}
-        # The loss itself knows its names and ranges: let it refuse before data is read.
-        losses.create(self.method, [1] * num_classes, **params)
+        defaults = losses.defaults(self.method)
+        params = {"reduction": "mean", **defaults, **self.params}
         reduction = params.pop("reduction")
-        if reduction not in TRAINING_REDUCTIONS:
-            raise unknown("reduction for training", reduction, TRAINING_REDUCTIONS)
-        return {"reduction": reduction, **losses.converted(self.method, params)}
+        choice("reduction for training", reduction, TRAINING_REDUCTIONS)
+        params = losses.converted(self.method, params)
+        if params != defaults:  # the loss knows its ranges: let it refuse before data is read
+            losses.create(self.method, [1] * num_classes, **params)
+        return {"reduction": reduction, **params}
 
     @property
     def key(self) -> str:
@@ -221,8 +223,38 @@ def in_range(name: str, value: object, low: float, high: float) -> float:
     """``value`` as the type of ``low``, refused outside ``[low, high]``."""
     value = convert(name, value, type(low))
     if not low <= value <= high:
-        raise ConfigError(f"{name}: expected {low:g} to {high:g}, got {value:g}")
+        raise ConfigError(f"{name}: expected {_text(low)} to {_text(high)}, got {_text(value)}")
     return value
+
+
+def seconds(name: str, value: object) -> float | None:
+    """A time in seconds; None, and infinity, mean that there is no limit."""
+    if value is None:
+        return None
+    value = convert(f"{name} (seconds)", value, float)
+    if not value > 0:  # nan too
+        raise ConfigError(f"{name} (seconds): expected more than 0, got {value:g}")
+    return None if value == math.inf else value
+
+
+def pack_of(value: object) -> int | None:
+    """How many runs share a GPU; None for ``"auto"``."""
+    if value == "auto":
+        return None
+    try:
+        return in_range("pack", value, 1, 1024)
+    except ConfigError:
+        expected = "a number of runs from 1, or 'auto'"
+        raise ConfigError(f"pack: expected {expected}, got {value!r}") from None
+
+
+def check_device(device: object) -> None:
+    """Refuse what names no device, before torch is asked which devices there are."""
+    if device is not None and not re.fullmatch(r"(cpu|cuda)(:\d{1,3})?", str(device)):
+        raise ConfigError(
+            f"device: expected cpu, or cuda where there is any, got {str(device)!r}; "
+            "a GPU is called cuda, the second one cuda:1"
+        )
 
 
 def _text(value: object) -> str:

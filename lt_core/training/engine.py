@@ -14,6 +14,7 @@ loss and the optimizer in float32 and runs the convolutions in bfloat16.
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable, Iterator
 
 import torch
@@ -32,6 +33,16 @@ from lt_core.training.readout import Readout
 EVALUATION_BATCH = {"cpu": 500, "cuda": 2500}
 #: Steps before a capture: cuDNN chooses its algorithms and allocations settle.
 WARMUP_STEPS = 3
+
+
+class SGD(torch.optim.SGD):
+    """``torch.optim.SGD`` without ``torch.compile``, whose import takes seconds.
+
+    The decorators of these two methods import it, only to tell it to leave them alone.
+    """
+
+    add_param_group = inspect.unwrap(torch.optim.SGD.add_param_group)
+    step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))
 
 
 class Engine:
@@ -88,7 +99,7 @@ class Engine:
             self.loss.seed = config.seed  # runs of other seeds draw other numbers
             # Made now, so that warming up finds a state to put back.
             self.loss.generator_on(self.targets.device)
-        self.optimizer = torch.optim.SGD(
+        self.optimizer = SGD(
             self.weights.master,
             lr=torch.tensor(0.0, device=device) if device.type == "cuda" else 0.0,
             momentum=self.recipe.momentum,

@@ -11,55 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lt_core.errors import ConfigError, unknown
+from lt_core.errors import ConfigError
 from lt_core.training import autoaugment
+from lt_core.training.recipes import Augmentation
 
 # One stream of random numbers for each kind of draw: switching one kind of augmentation
 # on leaves the draws of the others as they were.
 _STREAMS = ("order", "crop", "flip", "autoaugment", "cutout", "mixup")
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """What is done to a training image, in the order of the fields.
-
-    crop_padding
-        Pixels of black added on each side before a window of the original size is cut
-        at random; 0 = no crop.
-    flip
-        Mirror left and right with probability 1/2.
-    autoaugment
-        ``"cifar10"``: two random operations an image, see :mod:`.autoaugment`.
-    cutout
-        Side in pixels, even, of a square set to black before normalising. Its centre is
-        uniform over the image and it is cut off at the border. DeVries and Taylor 2017,
-        arXiv:1708.04552.
-    mixup_alpha
-        Mix each image with its neighbour in the batch, with the weights lambda and
-        1 - lambda, lambda ~ Beta(alpha, alpha) drawn for each image. Zhang et al. 2018,
-        arXiv:1710.09412. torchvision and GCL's published code draw one lambda a batch:
-        the expected gradient of a mean over images is the same, but for what couples the
-        images of a batch (batch normalisation), and it varies less.
-    """
-
-    crop_padding: int = 0
-    flip: bool = False
-    autoaugment: str | None = None
-    cutout: int = 0
-    mixup_alpha: float = 0.0
-
-    def __post_init__(self):
-        for name in ("crop_padding", "cutout"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                raise ConfigError(f"{name}: expected 0 or more pixels, got {value!r}")
-        if self.cutout % 2:
-            raise ConfigError(f"cutout: expected an even side in pixels, got {self.cutout}")
-        if self.autoaugment not in (None, *autoaugment.POLICIES):
-            raise unknown("autoaugment policy", self.autoaugment, autoaugment.POLICIES)
-        alpha = self.mixup_alpha
-        if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 <= alpha < 1e6:
-            raise ConfigError(f"mixup_alpha: expected 0 (no mixup) or more, got {alpha!r}")
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import time
 from collections.abc import Generator, Mapping
 from functools import partial
 
 import numpy as np
-import pandas as pd
 import torch
 
 from lt_core import data
@@ -24,7 +24,7 @@ from lt_core.runs import read as read_run
 from lt_core.training import environment
 from lt_core.training.augment import ImageBank
 from lt_core.training.checkpoint import Checkpoint
-from lt_core.training.config import RunConfig
+from lt_core.training.config import RunConfig, check_device, in_range
 from lt_core.training.engine import Engine, TestImages
 from lt_core.training.metrics import evaluation
 
@@ -118,15 +118,18 @@ def train(
 
     ``config``: a :class:`RunConfig` or its fields. ``device``: CUDA where there is any.
     ``deadline``: a value of ``time.monotonic()``; past it the run stops after its step,
-    at a checkpoint, with :class:`~lt_core.errors.Unfinished`. ``deterministic`` makes a GPU
-    repeat itself bit for bit, more slowly. ``report(config, epoch, numbers)`` is called
-    every epoch.
+    at a checkpoint, with :class:`~lt_core.errors.Unfinished`; infinity means none.
+    ``deterministic`` makes a GPU repeat itself bit for bit, more slowly.
+    ``report(config, epoch, numbers)`` is called every epoch, with ``train_loss``, ``top1``
+    and about how many ``seconds_left`` the run takes.
 
     A run that was killed at any moment and is started again ends with the numbers of
     one that was not: same machine, versions and threads; on a GPU with ``deterministic``.
     """
     config = config if isinstance(config, RunConfig) else RunConfig.from_dict(config)
     store = store if isinstance(store, Store) else Store(store)
+    if deadline is not None:
+        in_range("deadline", deadline, 0.0, math.inf)
     if store.is_finished(config.key):
         return read_run(store.directory(config.key))
     device = choose_device(device)
@@ -162,7 +165,8 @@ def training(
         checkpoint = Checkpoint(config, store, dataset.rows_sha256, images.device)
         history, seconds_before = checkpoint.resume(engine)
         last_saved = time.monotonic()
-        for epoch in range(len(history), config.epochs):
+        resumed = len(history)
+        for epoch in range(resumed, config.epochs):
             with _located(epoch):
                 for _ in engine.steps():
                     now = time.monotonic()
@@ -182,7 +186,9 @@ def training(
                 numbers = readout.read()
             history.append({"epoch": epoch + 1, "lr": engine.rates[epoch], **numbers})
             if report is not None:
-                report(config, epoch + 1, numbers)
+                pace = (time.monotonic() - started) / (epoch + 1 - resumed)
+                left = pace * (config.epochs - epoch - 1)
+                report(config, epoch + 1, {**numbers, "seconds_left": left})
             if epoch + 1 < config.epochs:
                 engine.begin_epoch(epoch + 1)
         seconds = seconds_before + time.monotonic() - started
@@ -191,16 +197,11 @@ def training(
 
 
 def choose_device(device: str | torch.device | None) -> torch.device:
+    check_device(device)
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        chosen = torch.device(device)
-        usable = chosen.type == "cpu" or (
-            chosen.type == "cuda" and (chosen.index or 0) < torch.cuda.device_count()
-        )
-    except (RuntimeError, TypeError):
-        usable = False
-    if not usable:
+    chosen = torch.device(device)
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         raise ConfigError(
             f"device: expected cpu, or cuda where there is any, got {str(device)!r}; "
             f"this machine has {torch.cuda.device_count()} CUDA devices"
@@ -266,14 +267,13 @@ def _finish(
         classifier = engine.model.classifier
         norms = classifier.weight.detach().float().norm(dim=1).cpu().numpy()
         bias = getattr(classifier, "bias", None)
-    frame = pd.DataFrame(history)
     counts = np.asarray(dataset.class_counts)
     numbers = evaluation(logits, target, counts)
     arrays = {name: numbers.pop(name) for name in list(numbers) if name.startswith("class_")}
     arrays |= {"class_counts": counts, "weight_norms": norms}
     if bias is not None:
         arrays["bias"] = bias.detach().float().cpu().numpy()
-    best = int(frame["top1"].idxmax())
+    best = max(history, key=lambda row: row["top1"])  # the first of equals
     record = {
         "dataset": config.dataset,
         "imbalance_factor": config.imbalance_factor,
@@ -293,8 +293,8 @@ def _finish(
         "recipe_numbers": json.dumps(config.resolved_recipe().numbers(), sort_keys=True),
         "seed": config.seed,
         **numbers,
-        "top1_best": float(frame["top1"][best]),
-        "best_epoch": int(frame["epoch"][best]),
+        "top1_best": best["top1"],
+        "best_epoch": best["epoch"],
         "train_images": int(counts.sum()),
         "data_sha256": dataset.sha256,
         "test_overlap": dataset.overlap,
@@ -312,4 +312,4 @@ def _finish(
         "test_logits": logits.clip(-limit, limit).astype(np.float16),
         "test_target": target,
     }
-    return store.finish(config.key, config.to_dict(), record, frame, arrays, kept)
+    return store.finish(config.key, config.to_dict(), record, history, arrays, kept)

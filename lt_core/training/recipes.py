@@ -14,7 +14,53 @@ from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 
 from lt_core.errors import ConfigError, unknown
-from lt_core.training.epoch_plan import Augmentation
+
+#: Policies of AutoAugment by name.
+POLICIES = ("cifar10",)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is done to a training image, in the order of the fields.
+
+    crop_padding
+        Pixels of black added on each side before a window of the original size is cut
+        at random; 0 = no crop.
+    flip
+        Mirror left and right with probability 1/2.
+    autoaugment
+        ``"cifar10"``: two random operations an image, see
+        :mod:`lt_core.training.autoaugment`.
+    cutout
+        Side in pixels, even, of a square set to black before normalising. Its centre is
+        uniform over the image and it is cut off at the border. DeVries and Taylor 2017,
+        arXiv:1708.04552.
+    mixup_alpha
+        Mix each image with its neighbour in the batch, with the weights lambda and
+        1 - lambda, lambda ~ Beta(alpha, alpha) drawn for each image. Zhang et al. 2018,
+        arXiv:1710.09412. torchvision and GCL's published code draw one lambda a batch:
+        the expected gradient of a mean over images is the same, but for what couples the
+        images of a batch (batch normalisation), and it varies less.
+    """
+
+    crop_padding: int = 0
+    flip: bool = False
+    autoaugment: str | None = None
+    cutout: int = 0
+    mixup_alpha: float = 0.0
+
+    def __post_init__(self):
+        for name in ("crop_padding", "cutout"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise ConfigError(f"{name}: expected 0 or more pixels, got {value!r}")
+        if self.cutout % 2:
+            raise ConfigError(f"cutout: expected an even side in pixels, got {self.cutout}")
+        if self.autoaugment not in (None, *POLICIES):
+            raise unknown("autoaugment policy", self.autoaugment, POLICIES)
+        alpha = self.mixup_alpha
+        if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 <= alpha < 1e6:
+            raise ConfigError(f"mixup_alpha: expected 0 (no mixup) or more, got {alpha!r}")
 
 
 @dataclass(frozen=True)
@@ -224,7 +270,7 @@ def _checked(recipe: Recipe) -> Recipe:
     if len(recipe.milestones) != len(recipe.factors):
         raise ConfigError(
             f"milestones and factors: expected the same number of values, got "
-            f"{len(recipe.milestones)} and {len(recipe.factors)}"
+            f"{list(recipe.milestones)} and {list(recipe.factors)}"
         )
     for milestone, factor in zip(recipe.milestones, recipe.factors, strict=True):
         _check_range("milestones", milestone, 0, recipe.epochs)

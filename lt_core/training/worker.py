@@ -17,7 +17,7 @@ import torch
 
 from lt_core.errors import LtError
 from lt_core.runs import Store
-from lt_core.training.batch import Outcome, interleaved
+from lt_core.training.batch import EpochLines, Outcome, Progress, interleaved
 from lt_core.training.config import RunConfig
 from lt_core.training.loop import Images
 
@@ -25,12 +25,16 @@ from lt_core.training.loop import Images
 def main(request_path: str, outcome_path: str) -> None:
     request = json.loads(Path(request_path).read_bytes())
     threading.Thread(target=_end_with, args=(request["parent"],), daemon=True).start()
+    report = Progress(len(request["plan"]), 0, shown=False)
+    if request["pause"] is not None:
+        report.lines = EpochLines(pause=request["pause"])
     try:
         outcome = interleaved(
             [RunConfig.from_dict(entry) for entry in request["plan"].values()],
             Store(request["store"]),
             Images(torch.device("cpu"), request["data_root"]),
             deadline=request["deadline"],
+            report=report,
         )
     except LtError as error:  # such as a loss that only the parent has registered
         reason = error.exit_code, f"in a worker process: {error}"

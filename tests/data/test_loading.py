@@ -65,7 +65,7 @@ def test_validation_is_apart_from_training(root):
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ({"imbalance_factor": 0.5}, "imbalance_factor must be a number of at least 1"),
+        ({"imbalance_factor": 0.5}, "imbalance_factor: expected 1 or more"),
         ({"imbalance_factor": 1000}, "leaves class 1 of 3 without an image"),
         ({"subset_seed": -1}, "subset_seed must be an integer of at least 0"),
         ({"subset_seed": "0"}, "subset_seed must be an integer of at least 0"),
