@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lt_core.errors import ConfigError, LtError, StoreError
+from lt_core.errors import ConfigError, LtError, StoreError, unknown
 
 INTERRUPTED, TERMINATED = 130, 143
 
@@ -23,6 +25,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+# Numbers arrive as text: one converter, the package's, refuses them in its own words, and what
+# it needs is imported in a command, so that --help and a refusal answer without torch.
 StorePath = Annotated[Path, typer.Option("--store", help="directory of runs")]
 DataRoot = Annotated[
     Path | None,
@@ -33,8 +37,10 @@ Download = Annotated[
 ]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda; default: cuda where there is any")]
 TimeBudget = Annotated[
-    float | None,
-    typer.Option(help="seconds, then stop at a checkpoint with exit code 75; call again to go on"),
+    str | None,
+    typer.Option(
+        metavar="SECONDS", help="then stop at a checkpoint with exit code 75; call again to go on"
+    ),
 ]
 Precision = Annotated[str, typer.Option(help="float32, or bfloat16 for the convolutions")]
 Deterministic = Annotated[
@@ -46,7 +52,9 @@ Deterministic = Annotated[
 def run(
     dataset: Annotated[str, typer.Option(help="digits, cifar10, cifar100, ...")],
     method: Annotated[str, typer.Option(help="softmax, icb, gala, ...")],
-    imbalance_factor: Annotated[float, typer.Option(help="largest / smallest class, from 1")] = 1,
+    imbalance_factor: Annotated[
+        str, typer.Option(metavar="NUMBER", help="largest / smallest class, from 1")
+    ] = "1",
     param: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE, a parameter of the loss; repeatable")
     ] = None,
@@ -55,9 +63,11 @@ def run(
         list[str] | None, typer.Option(help="NAME=VALUE, a field of the recipe; repeatable")
     ] = None,
     model: Annotated[str | None, typer.Option(help="default: the data set's")] = None,
-    epochs: Annotated[int | None, typer.Option(help="default: the recipe's")] = None,
-    seed: Annotated[int, typer.Option(help="weights, order and augmentation")] = 0,
-    subset_seed: Annotated[int, typer.Option(help="which images the long tail keeps")] = 0,
+    epochs: Annotated[str | None, typer.Option(metavar="N", help="default: the recipe's")] = None,
+    seed: Annotated[str, typer.Option(metavar="N", help="weights, order and augmentation")] = "0",
+    subset_seed: Annotated[
+        str, typer.Option(metavar="N", help="which images the long tail keeps")
+    ] = "0",
     precision: Precision = "float32",
     store: StorePath = Path("runs"),
     data_root: DataRoot = None,
@@ -70,11 +80,10 @@ def run(
 
     Example: lt-core run --dataset digits --method icb --imbalance-factor 100
     """
-    import time
+    from lt_core import runs
+    from lt_core.training import config as checks
 
-    from lt_core.training import RunConfig, train
-
-    config = RunConfig(
+    config = checks.RunConfig(
         dataset=dataset,
         method=method,
         imbalance_factor=imbalance_factor,
@@ -87,16 +96,24 @@ def run(
         subset_seed=subset_seed,
         precision=precision,
     )
-    finished = train(
-        config,
-        store,
-        data_root=data_root,
-        download=download,
-        device=device,
-        deadline=None if time_budget is None else time.monotonic() + time_budget,
-        deterministic=deterministic,
-        report=_epoch_line if sys.stdout.isatty() else None,
-    )
+    checks.check_device(device)
+    budget = checks.seconds("time_budget", time_budget)
+    if runs.Store(store).is_finished(config.key):
+        finished = runs.open(store, config.key)
+    else:
+        from lt_core.training import train
+        from lt_core.training.batch import EpochLines
+
+        finished = train(
+            config,
+            store,
+            data_root=data_root,
+            download=download,
+            device=device,
+            deadline=None if budget is None else time.monotonic() + budget,
+            deterministic=deterministic,
+            report=EpochLines(sys.stderr),
+        )
     print(json.dumps({"key": finished.key, **finished.record}, indent=1))
 
 
@@ -112,16 +129,18 @@ def reproduce(
         str | None, typer.Option(help="comma-separated, default: the table's")
     ] = None,
     methods: Annotated[str | None, typer.Option(help="comma-separated, default: all")] = None,
-    epochs: Annotated[int | None, typer.Option(help="fewer than the recipe's: reduced")] = None,
+    epochs: Annotated[
+        str | None, typer.Option(metavar="N", help="fewer than the recipe's: reduced")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="another network: reduced")] = None,
-    seeds: Annotated[int | None, typer.Option(help="number of seeds, from 0")] = None,
+    seeds: Annotated[str | None, typer.Option(metavar="N", help="seeds 0 to N - 1")] = None,
     precision: Precision = "float32",
     store: StorePath = Path("runs"),
     data_root: DataRoot = None,
     download: Download = False,
     device: Device = None,
-    processes: Annotated[int, typer.Option(help="processes that share a CPU")] = 2,
-    pack: Annotated[str, typer.Option(help="runs that share a GPU, or auto")] = "auto",
+    processes: Annotated[str, typer.Option(metavar="N", help="processes that share a CPU")] = "2",
+    pack: Annotated[str, typer.Option(metavar="N", help="runs that share a GPU, or auto")] = "auto",
     time_budget: TimeBudget = None,
     deterministic: Deterministic = False,
     direct: Annotated[
@@ -136,11 +155,12 @@ def reproduce(
 
     Example: lt-core reproduce table1 --dataset digits --seeds 3
     """
-    from lt_core import reproduction
+    from lt_core.training import config as checks
 
+    checks.check_device(device)
     request = {
         "dataset": dataset,
-        "imbalance_factors": _list("imbalance-factor", imbalance_factor, float),
+        "imbalance_factors": imbalance_factor,
         "methods": methods,
         "seeds": seeds,
         "epochs": epochs,
@@ -152,15 +172,19 @@ def reproduce(
         "data_root": data_root,
         "download": download,
         "device": device,
-        "processes": processes,
-        "pack": pack,
-        "time_budget": time_budget,
+        "processes": checks.in_range("processes", processes, 1, 1024),
+        "pack": checks.pack_of(pack) or "auto",
+        "time_budget": checks.seconds("time_budget", time_budget),
         "deterministic": deterministic,
     }
+    from lt_core import reproduction
+
     if direct:
+        if output is not None:
+            raise ConfigError(f"output: --direct executes no notebook, leave out {str(output)!r}")
         print(reproduction.direct(table, request, store, shard=shard, **resources))
     elif shard is not None:
-        raise ConfigError("shard: only with --direct, the notebook needs the whole table")
+        raise ConfigError(f"shard {shard!r}: only with --direct, the notebook shows a whole table")
     else:
         print(reproduction.notebook(table, request, store, output=output, **resources))
 
@@ -219,7 +243,7 @@ def merge(
 def book(
     quick: Annotated[bool, typer.Option("--quick", help="notebooks at CI size")] = False,
     store: StorePath = Path("runs"),
-    jobs: Annotated[int, typer.Option(help="notebooks executed at once")] = 2,
+    jobs: Annotated[str, typer.Option(metavar="N", help="notebooks executed at once")] = "2",
     out: Annotated[Path, typer.Option(help="where the book is built")] = Path("_build"),
     only: Annotated[
         str | None,
@@ -230,11 +254,15 @@ def book(
 
     Example: lt-core book
     """
+    from lt_core.losses.parameters import listed
+    from lt_core.training.config import in_range
+
+    jobs, names = in_range("jobs", jobs, 1, 1024), None if only is None else listed(only)
+    if names == []:
+        raise ConfigError(f"only: expected names separated by commas, got {only!r}")
     from lt_core import book as the_book
 
-    page = the_book.build(
-        Path(), out, quick=quick, jobs=jobs, store=store, only=_list("only", only, str)
-    )
+    page = the_book.build(Path(), out, quick=quick, jobs=jobs, store=store, only=names)
     print(f"open {page}")
 
 
@@ -244,6 +272,9 @@ def doctor(device: Device = None) -> None:
 
     Example: lt-core doctor
     """
+    from lt_core.training.config import check_device
+
+    check_device(device)
     from lt_core import doctor as the_doctor
 
     print(the_doctor.text(the_doctor.report(device)))
@@ -254,7 +285,9 @@ def main(arguments: list[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, _terminated)
     signal.signal(signal.SIGINT, _interrupted)
     warnings.showwarning = _warned
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
+        _check_words(arguments)
         code = app(args=arguments, standalone_mode=False)
     except LtError as error:
         print(f"lt-core: {error}", file=sys.stderr)
@@ -264,7 +297,10 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
-        print(f"lt-core: {error.format_message()}", file=sys.stderr)
+        message, option = error.format_message(), getattr(error, "option_name", None)
+        if word := next((w for w in arguments if option and w.startswith(f"{option}=")), None):
+            message = f"{message.rstrip('.')}, got {word!r}"
+        print(f"lt-core: {message}", file=sys.stderr)
         code = getattr(error, "exit_code", ConfigError.exit_code)
     if code == INTERRUPTED:  # also typer's own answer to an interrupt
         print("lt-core: interrupted; call again to go on", file=sys.stderr)
@@ -285,28 +321,27 @@ def _warned(message: Warning | str, *where: object) -> None:
     print(f"lt-core: warning: {message}", file=sys.stderr)
 
 
+def _check_words(words: Sequence[str]) -> None:
+    """Refuse an unknown command, with the nearest one, and values that are empty."""
+    if words and not words[0].startswith("-"):
+        commands = [command.callback.__name__ for command in app.registered_commands]
+        if words[0] not in commands:
+            raise unknown("command", words[0], commands)
+    for before, word in zip(["the first word", *words], words, strict=False):
+        option, equals, value = word.partition("=")
+        if not word.strip():
+            raise ConfigError(f"{before}: expected a value, got {word!r}")
+        if option.startswith("--") and equals and not value.strip():
+            raise ConfigError(f"{option}: expected a value, got {value!r}")
+
+
 def _pairs(option: str, entries: list[str] | None) -> dict[str, str]:
     pairs = {}
     for entry in entries or []:
         name, equals, value = entry.partition("=")
-        if not equals:
+        if not equals or not name.strip():
             raise ConfigError(f"{option}: expected NAME=VALUE, got {entry!r}")
+        if name.strip() in pairs:
+            raise ConfigError(f"{option}: {name.strip()} is given twice, the second time {value!r}")
         pairs[name.strip()] = value.strip()
     return pairs
-
-
-def _list(option: str, text: str | None, kind: type) -> list | None:
-    if text is None:
-        return None
-    try:
-        return [kind(part.strip()) for part in text.split(",") if part.strip()]
-    except ValueError:
-        raise ConfigError(f"{option}: expected numbers separated by commas, got {text!r}") from None
-
-
-def _epoch_line(config: object, epoch: int, numbers: dict) -> None:
-    print(
-        f"epoch {epoch}/{config.epochs}  loss {numbers['train_loss']:.4f}"
-        f"  top1 {numbers['top1']:.2f} %",
-        flush=True,
-    )

@@ -86,7 +86,7 @@ def write(store: str | os.PathLike, path: str | os.PathLike) -> int:
         reason = "".join(f": {reason}" for reason in results.runs.attrs["set_aside"][:1])
         raise StoreError(f"{store}: holds no finished run; expected a store of runs{reason}")
     _validated(results.runs, store)
-    if path.exists():
+    if os.path.exists(path):
         old = read(path)
         both = old.merge(results.runs, on="key", suffixes=("_old", ""))
         differ = both[(both["top1_old"] - both["top1"]).abs() > 1e-9]
@@ -99,11 +99,11 @@ def write(store: str | os.PathLike, path: str | os.PathLike) -> int:
     frames = {beside(path, name): getattr(results, name) for name in ("classes", "history")}
     frames[path] = results.runs
     for target, frame in frames.items():
-        if target.exists():
+        if os.path.exists(target):
             kept = _parsed(target)
             frame = pd.concat([kept[~kept["key"].isin(frame["key"])], frame])
         frames[target] = frame.sort_values("key", kind="stable")
-    with runs.reported(path):
+    with runs.reported(path, "records"):
         path.parent.mkdir(parents=True, exist_ok=True)
         for target, frame in frames.items():
             runs.write_atomically(target, frame.to_csv(index=False).encode())
@@ -113,7 +113,7 @@ def write(store: str | os.PathLike, path: str | os.PathLike) -> int:
 def read(path: str | os.PathLike) -> pd.DataFrame:
     """The records in ``path``, validated; StoreError names the first row that cannot be."""
     path = Path(path)
-    if not path.exists():
+    if not os.path.exists(path):
         raise StoreError(f"{path}: no such records; expected a CSV file that lt-core merge wrote")
     return _validated(_parsed(path), path)
 

@@ -64,9 +64,10 @@ def direct(
 
     The table ``"wanted"`` stands for all tables, their most wanted runs first.
     """
+    part = slice(None) if shard is None else _shard(shard)
     is_table = table != "wanted"
     plan = tables.plan(table, **{"dataset": "digits", **request}) if is_table else _wanted(request)
-    mine = plan if shard is None else plan[_shard(shard)]
+    mine = plan[part]
     reproduce(mine, store, **resources)
     if is_table:
         return _text(table, plan, store, request)
@@ -103,7 +104,8 @@ def _text(table: str, plan: list, store: str | os.PathLike, request: Mapping) ->
 
 def _shard(text: str) -> slice:
     first, _, count = text.partition("/")
-    if not (first.isdigit() and count.isdigit() and 1 <= int(first) <= int(count)):
+    digits = first.isdecimal() and count.isdecimal() and len(text) < 20
+    if not (digits and 1 <= int(first) <= int(count)):
         raise ConfigError(f"shard: expected I/N with I from 1 to N, such as 1/4, got {text!r}")
     return slice(int(first) - 1, None, int(count))
 

@@ -1,6 +1,8 @@
 """Settings of the whole suite."""
 
 import os
+import signal
+import warnings
 
 # Tests run side by side, and so do the processes they start: one thread each. Equality of
 # two runs is promised for equal numbers of threads only.
@@ -8,6 +10,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
+
+from lt_core import cli
 
 torch.set_num_threads(1)
 
@@ -31,3 +35,22 @@ def book_style():
         plots.style()
         yield
         plt.close("all")
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Call the command in this process: exit code, standard output, error lines."""
+
+    def called(arguments, *more):
+        handlers = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
+        monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+        try:
+            with pytest.raises(SystemExit) as end:
+                cli.main([*arguments.split(), *map(str, more)])
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        captured = capsys.readouterr()
+        return end.value.code, captured.out, captured.err.splitlines()
+
+    return called

@@ -1,7 +1,7 @@
 """The command line: examples, exit codes, and errors in one line."""
 
 import json
-import signal
+import re
 import subprocess
 import sys
 import warnings
@@ -14,25 +14,6 @@ from lt_core.runs import CHECKPOINTS, HISTORY, LOGITS, METRICS, RESULT
 
 TINY = "--dataset digits --method softmax --imbalance-factor 100 --epochs 2 --device cpu"
 COMMANDS = ("run", "reproduce", "status", "merge", "book", "doctor")
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    """Call the command in this process: exit code, standard output, error lines."""
-
-    def called(arguments, *more):
-        handlers = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
-        monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
-        try:
-            with pytest.raises(SystemExit) as end:
-                cli.main([*arguments.split(), *map(str, more)])
-        finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
-        captured = capsys.readouterr()
-        return end.value.code, captured.out, captured.err.splitlines()
-
-    return called
 
 
 # -- help ---------------------------------------------------------------------------------
@@ -76,19 +57,27 @@ def test_examples_name_options_that_exist(call, command):
         (f"run {TINY} --override lr=1", 2, "unknown field of recipe digits 'lr'"),
         (f"run {TINY} --override batch_size=many", 2, "batch_size: expected a whole number"),
         (f"run {TINY} --override batch_size=305", 2, "batch_size: expected 1 to 304, got 305"),
-        (f"run {TINY} --epochs two", 2, "'--epochs': "),
+        (f"run {TINY} --epochs two", 2, "epochs: expected a whole number, got 'two'"),
         (f"run {TINY} --epochs 0", 2, "epochs: expected 1 to 100000, got 0"),
         (f"run {TINY} --seed -1", 2, "seed: expected 0 to"),
-        (f"run {TINY} --device gpu", 2, "device: expected cpu, or cuda where there is any"),
+        (f"run {TINY} --device gpu", 2, "got 'gpu'; a GPU is called cuda"),
         (f"run {TINY} --sead 1", 2, "No such option: --sead"),
-        ("run --dataset digits --method softmax --imbalance-factor 0.01", 2, "expected 1 to 1e+06"),
+        (
+            "run --dataset digits --method softmax --imbalance-factor 0.01",
+            2,
+            "did you mean 100 (= 1/0.01)?",
+        ),
         ("run --dataset digits --method softmax --imbalance-factor 500", 2, "without an image"),
-        ("run --dataset digits --method softmax --imbalance-factor ten", 2, "'--imbalance-factor'"),
+        (
+            "run --dataset digits --method softmax --imbalance-factor ten",
+            2,
+            "expected a number, got 'ten'",
+        ),
         ("run --dataset digits", 2, "Missing option '--method'"),
         ("run --dataset cifar10 --method softmax", 4, "cifar10: no train images in"),
         ("reproduce tabel1 --direct", 2, "unknown table 'tabel1'; did you mean 'table1'?"),
         ("reproduce table1 --direct --methods sofmax", 2, "did you mean 'softmax'?"),
-        ("reproduce table1 --direct --imbalance-factor 1,x", 2, "numbers separated by commas"),
+        ("reproduce table1 --direct --imbalance-factor 1,x", 2, "expected a number, got 'x'"),
         ("reproduce table1 --direct --imbalance-factor ,", 2, "imbalance_factors: expected at"),
         ("reproduce table1 --direct --methods ,", 2, "methods: expected at least one, got ','"),
         ("reproduce table3 --methods icb[intra,urra]", 2, "did you mean 'icb[intra,ura]'?"),
@@ -96,12 +85,50 @@ def test_examples_name_options_that_exist(call, command):
         ("reproduce wanted --methods icb", 2, "methods: 'wanted' says itself what is run"),
         ("reproduce wanted --output x.ipynb", 2, "output: 'wanted' has no notebook"),
         ("reproduce table1 --direct --shard 3/2", 2, "shard: expected I/N"),
-        ("reproduce table1 --shard 1/2", 2, "shard: only with --direct"),
+        ("reproduce table1 --shard 1/2", 2, "shard '1/2': only with --direct"),
+        ("reproduce table1 --direct --output x.ipynb", 2, "--direct executes no notebook"),
         ("reproduce table1 --direct --pack 0", 2, "pack: expected a number of runs from 1"),
         ("reproduce table1 --direct --processes 0", 2, "processes: expected 1 to 1024, got 0"),
         ("merge nowhere", 6, "nowhere: holds no finished run; expected a store of runs"),
         ("merge", 2, "Missing argument"),
-        ("stauts", 2, "No such command 'stauts'"),
+        ("stauts", 2, "unknown command 'stauts'; did you mean 'status'?"),
+        ("Status", 2, "did you mean 'status'?"),
+        ("run --dataset CIFAR-10 --method softmax", 2, "'CIFAR-10'; did you mean 'cifar10'?"),
+        ("run --dataset digits --method Balanced-Softmax", 2, "did you mean 'balanced_softmax'?"),
+        ("run --dataset digits --method LDAM", 2, "unknown method 'LDAM'; did you mean 'ldam'?"),
+        (f"run {TINY} --recipe LDAM-DRW", 2, "did you mean 'ldam_drw'?"),
+        (f"run {TINY} --model ResNet-32", 2, "did you mean 'resnet32'?"),
+        (f"run {TINY} --precision BF16", 2, "did you mean 'bfloat16'?"),
+        (f"run {TINY} --override Learning-Rate=1", 2, "did you mean 'learning_rate'?"),
+        ("run --dataset digits --method icb --param Gamma=1", 2, "did you mean 'gamma'?"),
+        ("run --dataset digits --method icb --param density=Uniform", 2, "did you mean 'uniform'?"),
+        ("reproduce Table-1 --direct", 2, "did you mean 'table1'?"),
+        ("reproduce table1 --direct --methods GALA+Rebalance", 2, "did you mean 'gala+rebalance'?"),
+        (f"run {TINY} --epochs=1.5", 2, "epochs: expected a whole number, got '1.5'"),
+        (f"run {TINY} --time-budget=2h", 2, "time_budget (seconds): expected a number, got '2h'"),
+        (
+            f"run {TINY} --time-budget nan",
+            2,
+            "time_budget (seconds): expected more than 0, got nan",
+        ),
+        (f"run {TINY} --time-budget -5", 2, "time_budget (seconds): expected more than 0, got -5"),
+        (f"run {TINY} --time-budget 0", 2, "time_budget (seconds): expected more than 0, got 0"),
+        (f"run {TINY} --seed", 2, "Option '--seed' requires an argument"),
+        (f"run {TINY} --download=yes", 2, "does not take a value, got '--download=yes'"),
+        (f"run {TINY} --override flip=true --override flip=no", 2, "flip is given twice"),
+        (f"run {TINY} --override milestones=1,x", 2, "whole numbers separated by commas"),
+        (f"run {TINY} --store=", 2, "--store: expected a value, got ''"),
+        (
+            "reproduce table1 --direct --seeds 1000000000000",
+            2,
+            "seeds: expected 1 to 10000, got 1000",
+        ),
+        ("reproduce table1 --direct --shard ²/4", 2, "shard: expected I/N"),
+        ("reproduce table1 --direct --time-budget -5", 2, "expected more than 0, got -5"),
+        ("reproduce table1 --pack none", 2, "or 'auto', got 'none'"),
+        ("doctor --device GPU", 2, "a GPU is called cuda"),
+        ("book --jobs -1", 2, "jobs: expected 1 to 1024, got -1"),
+        ("book --only ,", 2, "names separated by commas, got ','"),
     ],
 )
 def test_bad_input_is_one_line_that_names_it_and_an_exit_code(
@@ -132,7 +159,7 @@ def test_a_store_that_cannot_be_written_is_named(call, tmp_path, monkeypatch, co
 
 
 def test_a_foreign_checkpoint_is_refused_with_exit_code_5(call, tmp_path):
-    assert call(f"run {TINY} --time-budget 0 --store", tmp_path / "store")[0] == 75
+    assert call(f"run {TINY} --time-budget 1e-9 --store", tmp_path / "store")[0] == 75
     (checkpoint,) = (tmp_path / "store").glob("*/checkpoint")
     key = json.loads(call(f"run {TINY} --seed 1 --store", tmp_path / "other")[1])["key"]
     (tmp_path / "store" / key).mkdir()
@@ -161,14 +188,35 @@ def test_the_module_is_the_command():
 
 def test_run_prints_its_record_as_json_and_again_without_training(call, tmp_path):
     code, out, lines = call(f"run {TINY} --store", tmp_path)
-    assert (code, lines) == (0, [])
+    assert code == 0
     record = json.loads(out)
     assert record["method"] == "softmax"
     assert 0 <= record["top1"] <= 100
     before = files(tmp_path)
-    code, again, _ = call(f"run {TINY} --store", tmp_path)
-    assert (code, json.loads(again)) == (0, record)
+    code, again, lines = call(f"run {TINY} --store", tmp_path)
+    assert (code, lines, json.loads(again)) == (0, [], record)
     assert files(tmp_path) == before
+
+
+def test_without_a_terminal_there_is_a_line_per_epoch_with_the_time_left(call, tmp_path):
+    _, _, lines = call(f"run {TINY} --store", tmp_path)
+    assert len(lines) == 2
+    start = r"digits factor 100 softmax seed 0: epoch {} of 2, loss \d+\.\d+, \d+\.\d+ %"
+    assert re.fullmatch(start.format(1) + r" \(about \d+ s left\)", lines[0])
+    assert re.fullmatch(start.format(2), lines[1])
+
+
+def test_lists_reach_the_run_and_are_one_list_however_they_are_written(call, tmp_path):
+    options = "--dataset digits --method seesaw --epochs 3 --override schedule=step --device cpu"
+    options += " --override batch_size=1240 --override factors=.1,.01 --param initial_counts="
+    records = []
+    for counts, milestones in ((",".join("1" * 10), "10,20"), (str([1.0] * 10), "(10, 20,)")):
+        more = [options + counts.replace(" ", ""), "--override", f"milestones={milestones}"]
+        code, out, _ = call(f"run {more[0]} --store {tmp_path}", *more[1:])
+        assert code == 0
+        records.append(json.loads(out))
+    assert records[0] == records[1]
+    assert "milestones=(10, 20)" in records[0]["overrides"]
 
 
 def test_an_empty_group_is_null_in_the_printed_record(call, tmp_path):
@@ -188,7 +236,7 @@ def test_parameters_and_overrides_reach_the_run(call, tmp_path):
 
 
 def test_a_time_budget_ends_with_75_and_the_next_call_goes_on(call, tmp_path):
-    code, out, lines = call(f"run {TINY} --time-budget 0 --store", tmp_path / "one")
+    code, out, lines = call(f"run {TINY} --time-budget 1e-9 --store", tmp_path / "one")
     assert (code, out) == (75, "")
     assert "stopped in epoch 1 of 2 after step 1; call again to go on" in lines[0]
     code, out, _ = call(f"run {TINY} --store", tmp_path / "one")
@@ -198,14 +246,14 @@ def test_a_time_budget_ends_with_75_and_the_next_call_goes_on(call, tmp_path):
 
 
 def test_a_warning_is_one_line(call, tmp_path):
-    call(f"run {TINY} --time-budget 0 --store", tmp_path)
+    call(f"run {TINY} --time-budget 1e-9 --store", tmp_path)
     (checkpoint,) = tmp_path.glob("*/checkpoint")
     checkpoint.write_bytes(b"damaged")
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         code, _, lines = call(f"run {TINY} --store", tmp_path)
     assert code == 0
-    assert lines == [f"lt-core: warning: {checkpoint}: damaged, not used"]
+    assert lines[0] == f"lt-core: warning: {checkpoint}: damaged, not used"
 
 
 # -- reproduce, status, merge ---------------------------------------------------------------------
