@@ -8,7 +8,7 @@ from pathlib import Path
 
 import lt_core
 from lt_core import runs, tables
-from lt_core.errors import ConfigError
+from lt_core.errors import ConfigError, TrainingError
 from lt_core.training import RunConfig, reproduce
 from lt_core.training.batch import check_data, missing_runs
 
@@ -68,7 +68,12 @@ def direct(
     is_table = table != "wanted"
     plan = tables.plan(table, **{"dataset": "digits", **request}) if is_table else _wanted(request)
     mine = plan[part]
-    reproduce(mine, store, **resources)
+    try:
+        reproduce(mine, store, **resources)
+    except TrainingError:
+        if is_table:  # what there is, as the notebook shows it
+            print(_text(table, plan, store, request))
+        raise
     if is_table:
         return _text(table, plan, store, request)
     return f"all {len(mine)} wanted runs are in {store}"

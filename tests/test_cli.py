@@ -347,6 +347,23 @@ def test_status_the_table_and_the_records_agree_on_what_counts(call, tmp_path, m
         assert [reason.split(": ")[1] for reason in reasons] == named
 
 
+@pytest.mark.parametrize("name", [RESULT, METRICS])
+def test_a_damaged_run_of_the_table_is_named_beside_the_others(call, tmp_path, name):
+    options = "--dataset digits --imbalance-factor 100 --methods softmax,focal --seeds 1 --epochs 3"
+    reproduce = f"reproduce table1 {options} --direct --processes 1 --device cpu --store"
+    assert call(reproduce, tmp_path)[0] == 0
+    key = runs.load(tmp_path).set_index("method")["key"]["focal"]
+    damaged = tmp_path / key / name
+    damaged.write_bytes(b"damaged")
+    code, out, lines = call(reproduce, tmp_path)
+    assert (code, len(lines)) == (6, 1)
+    assert str(damaged) in lines[0]
+    assert f"set aside, not counted: {damaged}: " in out
+    (softmax,) = (line for line in out.splitlines() if line.split()[:1] == ["softmax"])
+    assert re.search(r"\d\d\.\d", softmax)
+    assert damaged.read_bytes() == b"damaged"
+
+
 @pytest.mark.parametrize("name", ["reproduce_table1.ipynb", "01_softmax_gradient.ipynb"])
 def test_a_notebook_of_the_checkout_is_no_place_for_an_output(call, tmp_path, name):
     place = reproduction.notebook_path("reproduce_table1").with_name(name)
