@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -232,6 +233,39 @@ def test_two_processes_share_a_plan(tmp_path, reference, capsys):
     assert got.value.exit_code == DataError.exit_code
     check_equal(tmp_path / "store", reference)
     assert "[3/4]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_without_a_terminal_there_are_lines_on_where_each_run_stands(
+    tmp_path, monkeypatch, capfd, processes
+):
+    monkeypatch.setattr(batch, "LINE_INTERVAL", 0.0)
+    make(plan(2), tmp_path, processes=processes, progress=True)
+    lines = capfd.readouterr().out.splitlines()
+    for seed in range(2):
+        label = f"digits factor 100 softmax seed {seed}: "
+        own = [line.split(label)[1] for line in lines if label in line]
+        assert len(own) == 3, lines
+        assert re.match(r"epoch 1 of 2, loss \d+\.\d+, \d+\.\d+ % \(about \d+ s left\)", own[0])
+        assert re.match(r"epoch 2 of 2, ", own[1])
+        assert re.match(r"\d+\.\d+ %", own[2])
+
+
+@pytest.mark.parametrize("time", [float("nan"), 0, -5, "2h", True])
+def test_a_time_that_is_none_is_refused(tmp_path, time):
+    with pytest.raises(ConfigError, match="time_budget"):
+        make(plan(1), tmp_path, time_budget=time)
+    if time != 0:
+        with pytest.raises(ConfigError, match="deadline"):
+            loop.train(tiny(), tmp_path, device="cpu", deadline=time)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_infinite_time_is_no_limit(tmp_path):
+    make(plan(1), tmp_path, time_budget=float("inf"))
+    run = loop.train(plan(2)[1], tmp_path, device="cpu", deadline=float("inf"))
+    assert len(runs.load(tmp_path)) == 2
+    assert run.record["epochs"] == 2
 
 
 def test_killed_workers_are_noticed_and_the_next_call_goes_on(tmp_path, monkeypatch):

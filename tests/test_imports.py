@@ -1,0 +1,85 @@
+"""What a command imports: a refusal must not wait for torch, nor a run for what it does not use."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from lt_core import losses
+from lt_core.data import digits
+from lt_core.losses import parameters
+
+HEAVY = ("torch", "torchvision", "pandas", "numpy", "sklearn", "scipy", "matplotlib", "statsmodels")
+RUN = "run --dataset digits --method softmax --epochs 1 --override batch_size=1240 --device cpu"
+
+
+def imported(code, cwd):
+    """Which of the heavy packages, and torch's compiler, are imported after ``code``."""
+    watched = (*HEAVY, "torch._dynamo")
+    code += f"\nimport sys; print('now:', *(n for n in {watched} if n in sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.splitlines()[-1].split()[1:])
+
+
+def calling(words):
+    return f"from lt_core import cli\ntry: cli.main({words.split()})\nexcept SystemExit: pass"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--help",
+        "run --help",
+        "stauts",
+        "run --dataset digit --method softmax",
+        "run --dataset digits --method LDAM",
+        "run --dataset digits --method softmax --model resnet",
+        "run --dataset digits --method softmax --precision half",
+        "reproduce table1 --device gpu",
+        "doctor --device gpu",
+    ],
+)
+def test_help_and_refused_names_import_nothing_heavy(tmp_path, words):
+    assert imported(calling(words), tmp_path) == set()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "run --dataset digits --method icb --param gama=1",
+        "run --dataset digits --method icb --param gamma=x",
+        "run --dataset digits --method softmax --epochs 0",
+        "run --dataset digits --method softmax --imbalance-factor 0.01",
+        "run --dataset digits --method softmax --override lr=1",
+        "run --dataset digits --method softmax --device gpu",
+        "run --dataset digits --method softmax --time-budget 2h",
+    ],
+)
+def test_refused_values_need_numpy_at_most(tmp_path, words):
+    assert imported(calling(words), tmp_path) <= {"numpy"}
+
+
+def test_a_run_imports_no_more_than_torch_and_a_finished_one_is_shown_without(tmp_path):
+    assert imported(calling(RUN), tmp_path) == {"torch", "numpy"}
+    assert imported(calling(RUN), tmp_path) <= {"numpy"}
+
+
+def test_the_losses_need_torch_alone(tmp_path):
+    code = "from lt_core import losses\nfor n in losses.names(): losses.create(n, [5, 3, 2])"
+    assert imported(code, tmp_path) == {"torch", "numpy"}  # torch imports numpy itself
+
+
+@pytest.mark.parametrize("method", losses.names())
+def test_what_is_read_from_the_source_of_a_loss_is_what_its_class_declares(method):
+    found = losses.loss_class(method)
+    assert losses._declared(method) == (parameters.declared(found), found.takes_cosines)
+
+
+def test_the_digits_are_those_of_scikit_learn():
+    bunch = load_digits()
+    expected = np.column_stack([bunch.data, bunch.target])
+    assert np.array_equal(digits._bundled(), expected)
