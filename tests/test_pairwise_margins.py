@@ -1,20 +1,13 @@
-"""Margins read from gradients, the boundary they give, and their figures."""
+"""Margins read from gradients, and the boundary they give."""
 
 from __future__ import annotations
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
 
 from lt_core import losses, margins
 from lt_core.errors import ConfigError
-
-mpl.use("Agg")
-
-import matplotlib.pyplot as plt
-
-from lt_core import margin_plots, plotting
 
 COUNTS = [90, 9, 1]
 LOG_RATIO = np.log(np.array(COUNTS) / np.array(COUNTS)[:, None])
@@ -95,18 +88,3 @@ def test_draws_are_averaged():
     spared = np.where(np.triu(np.ones((3, 3)), 1), -np.inf, 0)
     drawn = np.stack([spared, np.zeros((3, 3))])
     assert margins.boundaries(drawn)[0, 2] == pytest.approx(np.log(0.5))
-
-
-def test_figures():
-    with mpl.rc_context():
-        plotting.style()
-        figure = margin_plots.margins({"a": LOG_RATIO, "b": -LOG_RATIO}, limit=3)
-        shown = [ax.images[0] for ax in figure.axes if ax.images]
-        assert [image.get_clim() for image in shown] == [(-3, 3), (-3, 3)]
-        _, ax = plt.subplots()
-        found = {"softmax": np.array([0.1, 0.2]), "other": np.array([0.4])}
-        margin_plots.predicted_against_found(ax, {"softmax": 0.0, "other": 0.5}, found)
-        assert {text.get_text() for text in ax.texts} >= {"softmax", "other"}
-        figure.canvas.draw()
-        ax.figure.canvas.draw()
-        plt.close("all")
