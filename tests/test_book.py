@@ -107,6 +107,8 @@ def test_pictures_are_there_and_described(opened, name):
         assert width > 100, source
         assert len(description) > 20, source
     notebook = Path(__file__).parents[1] / f"{name}.ipynb"
+    if name.endswith("reproduce_gala"):  # draws records, and there may be none of its runs
+        return
     if name.endswith("index") or (notebook.exists() and "plt.show()" in notebook.read_text()):
         assert pictures
 

@@ -55,13 +55,18 @@ def names() -> tuple[str, ...]:
 def register(name: str, new_class: type[LongTailLoss]) -> type[LongTailLoss]:
     """Add a loss of your own: from then on every table of this process knows it.
 
-    Other processes, such as those of ``reproduce(..., processes=2)``, do not.
+    Other processes, such as those of ``reproduce(..., processes=2)``, do not. A class that is
+    defined again, as when a notebook's cell runs a second time, takes the place of the first.
     """
-    if name in _METHODS and loss_class(name) is not new_class:
+    if name in _METHODS and _defined_at(loss_class(name)) != _defined_at(new_class):
         taken = loss_class(name).__name__
         raise ConfigError(f"loss {name!r} is taken by {taken}; choose a new name")
     _METHODS[name] = new_class
     return new_class
+
+
+def _defined_at(new_class: type[LongTailLoss]) -> tuple[str, str]:
+    return new_class.__module__, new_class.__qualname__
 
 
 def loss_class(name: str) -> type[LongTailLoss]:

@@ -62,7 +62,8 @@ def written(source: str, class_name: str) -> tuple[dict[str, tuple[Any, Any]], b
                 for argument, default in zip(
                     arguments.kwonlyargs, arguments.kw_defaults, strict=True
                 ):
-                    hint = eval(ast.unparse(argument.annotation), {"Sequence": Sequence})
+                    hint = ast.unparse(argument.annotation)
+                    hint = eval(hint, {"Sequence": Sequence})  # safe: the package's own source
                     found[argument.arg] = hint, ast.literal_eval(default)
             case ast.Assign(targets=[ast.Name(id="takes_cosines")], value=ast.Constant(value)):
                 takes_cosines = value
@@ -211,7 +212,9 @@ def per_class(
 
     values = _by_class(name, values, hint)
     if num_classes is not None and len(values) != num_classes:
-        raise refusal(f"expected shape ({num_classes},), one number per class, got {len(values)}")
+        first = ", ".join(_shown(value) for value in values[:6]) + ", …" * (len(values) > 6)
+        expected = f"expected shape ({num_classes},), one number per class"
+        raise refusal(f"{expected}, got {len(values)}: [{first}]")
     result = []
     for label, value in enumerate(map(_scalar, values)):
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
