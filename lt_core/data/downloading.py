@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import shutil
+import tarfile
 from pathlib import Path
 
 from lt_core.data.catalog import DatasetInfo
@@ -23,7 +24,7 @@ def download(info: DatasetInfo, folder: Path) -> None:
     where a set has to be fetched by hand.
     """
     from torchvision.datasets import CIFAR10, CIFAR100
-    from torchvision.datasets.utils import download_url, extract_archive
+    from torchvision.datasets.utils import download_url
 
     published = {
         "cifar10": (CIFAR10.url, CIFAR10.tgz_md5),
@@ -39,7 +40,7 @@ def download(info: DatasetInfo, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         download_url(url, str(folder), archive, md5)
         shutil.rmtree(partial, ignore_errors=True)
-        extract_archive(str(folder / archive), str(partial))
+        _unpack(folder / archive, partial)
         if (folder / unpacked).is_dir():
             shutil.copytree(
                 partial / unpacked,
@@ -56,3 +57,9 @@ def download(info: DatasetInfo, folder: Path) -> None:
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    """torchvision 0.26 unpacks a tar without the filter that Python 3.12 warns for want of."""
+    has_filter = archive.suffix != ".zip" and hasattr(tarfile, "data_filter")
+    shutil.unpack_archive(archive, folder, **({"filter": "data"} if has_filter else {}))
