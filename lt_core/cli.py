@@ -254,7 +254,7 @@ def book(
 
     Example: lt-core book
     """
-    from lt_core.losses.parameters import listed
+    from lt_core.parameters import listed
     from lt_core.training.config import in_range
 
     jobs, names = in_range("jobs", jobs, 1, 1024), None if only is None else listed(only)

@@ -16,7 +16,7 @@ from scipy.special import expit
 
 from lt_core.errors import ConfigError
 from lt_core.losses.base import LongTailLoss
-from lt_core.losses.parameters import per_class
+from lt_core.parameters import per_class
 
 
 def measured(loss: LongTailLoss, **draws: torch.Tensor) -> np.ndarray:

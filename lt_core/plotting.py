@@ -23,7 +23,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from scipy.optimize import isotonic_regression
 
-from lt_core.losses.parameters import per_class
+from lt_core.parameters import per_class
 from lt_core.training.metrics import groups
 
 BASELINE_COLOR, METHOD_COLOR = "0.62", "0.15"

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from lt_core.errors import ConfigError, DataError
-from lt_core.losses.parameters import number, per_class
+from lt_core.parameters import number, per_class
 
 SMALLEST = float(np.finfo(np.float64).smallest_subnormal)
 Scores = TypeVar("Scores", Tensor, np.ndarray)

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from lt_core import losses
+from lt_core import losses, parameters
 from lt_core.data import digits
-from lt_core.losses import parameters
 
 HEAVY = ("torch", "torchvision", "pandas", "numpy", "sklearn", "scipy", "matplotlib", "statsmodels")
 RUN = "run --dataset digits --method softmax --epochs 1 --override batch_size=1240 --device cpu"

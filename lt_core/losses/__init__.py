@@ -9,15 +9,15 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from lt_core import lazily
+from lt_core import lazily, parameters
 from lt_core.errors import ConfigError, unknown
-from lt_core.losses import parameters
 
 if TYPE_CHECKING:
     from lt_core.losses.base import LongTailLoss
@@ -39,6 +39,14 @@ _METHODS: dict[str, str | type[LongTailLoss]] = {
     "balanced_softmax": "BalancedSoftmax",
     "logit_adjustment": "LogitAdjustment",
     "gcl": "GCL",
+}
+
+#: What the annotations of parameters are written with.
+_ANNOTATIONS = {
+    "Annotated": Annotated,
+    "Literal": Literal,
+    "Range": parameters.Range,
+    "Sequence": Sequence,
 }
 
 # The classes are imported when they are used, and torch with them.
@@ -82,7 +90,8 @@ def defaults(name: str) -> dict[str, Any]:
 
 def converted(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
     """``params`` in the types that the method declares: ``"1"`` and ``1`` become ``1.0``."""
-    return parameters.converted(name, _declared(name)[0], params)
+    kinds = {key: kind for key, (kind, _) in _declared(name)[0].items()}
+    return parameters.converted(name, kinds, params)
 
 
 def takes_cosines(name: str) -> bool:
@@ -100,7 +109,30 @@ def _declared(name: str) -> tuple[dict[str, tuple[Any, Any]], bool]:
 
 @functools.cache
 def _written(name: str, class_name: str) -> tuple[dict[str, tuple[Any, Any]], bool]:
-    return parameters.written(Path(__file__).with_name(f"{name}.py").read_text(), class_name)
+    """What :func:`parameters.declared` finds, and ``takes_cosines``, read from the class's source.
+
+    Reading the source instead of importing the class leaves torch out, so that a run's
+    configuration is checked, or refused, at once.
+    """
+    source = Path(__file__).with_name(f"{name}.py").read_text()
+    body = next(
+        node.body
+        for node in ast.parse(source).body
+        if isinstance(node, ast.ClassDef) and node.name == class_name
+    )
+    found, takes_cosines = {}, False
+    for node in body:
+        match node:
+            case ast.FunctionDef(name="__init__", args=arguments):
+                for argument, default in zip(
+                    arguments.kwonlyargs, arguments.kw_defaults, strict=True
+                ):
+                    # Safe: the package's own source.
+                    kind = eval(ast.unparse(argument.annotation), dict(_ANNOTATIONS))
+                    found[argument.arg] = kind, ast.literal_eval(default)
+            case ast.Assign(targets=[ast.Name(id="takes_cosines")], value=ast.Constant(value)):
+                takes_cosines = value
+    return found, takes_cosines
 
 
 def _known(name: str) -> str | type[LongTailLoss]:

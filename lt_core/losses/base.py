@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from lt_core.errors import ConfigError
-from lt_core.losses.parameters import COUNT_LABELS, per_class
+from lt_core.parameters import COUNT_LABELS, per_class
 
 REDUCTIONS = ("mean", "weighted_mean", "sum", "none")
 #: How far beyond 1 rounding takes a cosine: of two vectors normalised in bfloat16, 1 %.

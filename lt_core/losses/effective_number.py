@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lt_core.losses.base import LongTailLoss
 from lt_core.losses.class_balanced import weighted_cross_entropy
-from lt_core.losses.parameters import choice, number
+from lt_core.parameters import choice, number
 
 FORMS = ("softmax", "sigmoid", "focal", "port")
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lt_core.losses.draws import DrawingLoss
-from lt_core.losses.parameters import choice, number
+from lt_core.parameters import choice, number
 
 
 class Equalization(DrawingLoss):

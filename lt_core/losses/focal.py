@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lt_core.losses.base import LongTailLoss
 from lt_core.losses.effective_number import effective_number_weights
-from lt_core.losses.parameters import choice, number
+from lt_core.parameters import choice, number
 
 
 def focal_modulator(cross_entropy: Tensor, gamma: float) -> Tensor:

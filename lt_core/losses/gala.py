@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lt_core.losses.base import LongTailLoss, add_by_class, finite_rows, whole_batch_size
-from lt_core.losses.parameters import choice, number
+from lt_core.parameters import choice, number
 
 
 class GALA(LongTailLoss):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lt_core.losses.draws import DrawingLoss
 from lt_core.losses.focal import focal_modulator
-from lt_core.losses.parameters import number
+from lt_core.parameters import number
 
 #: Standard deviation of the draws: all but 0.3 % of them lie within [-1, 1].
 DEVIATION = 1 / 3

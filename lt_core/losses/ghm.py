@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lt_core.losses.base import LongTailLoss, all_reduced, finite_rows
 from lt_core.losses.effective_number import one_vs_all
-from lt_core.losses.parameters import choice, number, whole
+from lt_core.parameters import choice, number, whole
 
 
 def equal_bins(gradient: Tensor, bins: int) -> Tensor:

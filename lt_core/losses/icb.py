@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lt_core.losses.base import LongTailLoss, finite_rows
 from lt_core.losses.density import DENSITIES
-from lt_core.losses.parameters import choice, number, whole
+from lt_core.parameters import choice, number, whole
 
 
 def with_margin(logits: Tensor, target: Tensor, scaled_log_counts: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lt_core.losses.base import LongTailLoss
-from lt_core.losses.parameters import choice, number
+from lt_core.parameters import choice, number
 
 
 class LogitAdjustment(LongTailLoss):

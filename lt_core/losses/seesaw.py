@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lt_core.losses.base import LongTailLoss, add_by_class, finite_rows
-from lt_core.losses.parameters import number, per_class
+from lt_core.parameters import number, per_class
 
 
 class Seesaw(LongTailLoss):

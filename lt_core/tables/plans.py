@@ -12,7 +12,7 @@ import pandas as pd
 
 from lt_core import data, losses
 from lt_core.errors import ConfigError, unknown
-from lt_core.losses.parameters import convert, listed
+from lt_core.parameters import convert, listed
 from lt_core.training.config import RunConfig, in_range
 
 #: Published numbers that ship with the package; table2 is kept for reading only.

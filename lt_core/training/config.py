@@ -12,15 +12,15 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import get_type_hints
+from typing import Annotated, Literal
 
 from lt_core import data, losses, models
 from lt_core.errors import ConfigError, unknown
-from lt_core.losses.parameters import choice, convert
 from lt_core.models import CLASSIFIERS
+from lt_core.parameters import Range, choice, convert, convert_fields, in_range
 from lt_core.training import recipes
 
-PRECISIONS = ("float32", "bfloat16")
+Seed = Annotated[int, Range(0, 2**31 - 1)]
 #: A step needs one number, and the mean training loss a mean.
 TRAINING_REDUCTIONS = ("mean", "weighted_mean")
 
@@ -64,31 +64,26 @@ class RunConfig:
     classifier: str | None = None
     recipe: str | None = None
     overrides: Mapping = field(default_factory=dict)
-    epochs: int | None = None
-    precision: str = "float32"
-    seed: int = 0
-    subset_seed: int = 0
-    holdout: int = 0
+    epochs: Annotated[int, Range(1, 100_000)] | None = None
+    precision: Literal["float32", "bfloat16"] = "float32"
+    seed: Seed = 0
+    subset_seed: Seed = 0
+    holdout: Annotated[int, Range(0, 10**6)] = 0
 
     def __post_init__(self) -> None:
+        choice("data set", self.dataset, data.names())
+        choice("method", self.method, losses.names())
+        convert_fields(self)
         for name, value in self._resolved().items():
             object.__setattr__(self, name, value)
 
     def _resolved(self) -> dict:
-        choice("data set", self.dataset, data.names())
-        choice("method", self.method, losses.names())
-        for name in ("params", "overrides"):
-            if not isinstance(getattr(self, name), Mapping):
-                raise ConfigError(
-                    f"{name}: expected names with values, got {getattr(self, name)!r}"
-                )
         info = data.info(self.dataset)
         for name, default in (("model", info.model), ("recipe", info.recipe)):
             if getattr(self, name) is None and default is None:
                 raise ConfigError(f"{name}: {self.dataset} has no default, name one")
         model = info.model if self.model is None else self.model
         choice("model", model, models.names())
-        choice("precision", self.precision, PRECISIONS)
         takes_cosines = losses.takes_cosines(self.method)
         classifier = self.classifier
         if classifier is None:
@@ -100,28 +95,22 @@ class RunConfig:
         choice("recipe", name, recipes.RECIPES)
         overrides = changed_fields(name, self.overrides)
         recipe = recipes.get(name, overrides)
-        factor = convert("imbalance_factor", self.imbalance_factor, float)
-        data.check_factor(factor)
-        holdout = in_range("holdout", self.holdout, 0, 10**6)
+        data.check_factor(self.imbalance_factor)
         if info.head_count is not None:  # listed sets have more images than any batch
-            in_range("holdout", holdout, 0, info.head_count - 1)
+            in_range("holdout", self.holdout, 0, info.head_count - 1)
             # Refuses a factor that leaves a class empty.
-            counts = data.class_counts(info.num_classes, info.head_count - holdout, factor)
+            head_count = info.head_count - self.holdout
+            counts = data.class_counts(info.num_classes, head_count, self.imbalance_factor)
             in_range("batch_size", recipe.batch_size, 1, sum(counts))
         epochs = recipe.epochs if self.epochs is None else self.epochs
-        epochs = in_range("epochs", epochs, 1, 100_000)
         recipe.scaled_milestones(epochs)  # refuses a length that cannot hold every stage
         return {
-            "imbalance_factor": factor,
             "params": self._params(info.num_classes),
             "model": model,
             "classifier": classifier,
             "recipe": name,
             "overrides": overrides,
             "epochs": epochs,
-            "seed": in_range("seed", self.seed, 0, 2**31 - 1),
-            "subset_seed": in_range("subset_seed", self.subset_seed, 0, 2**31 - 1),
-            "holdout": holdout,
         }
 
     def _params(self, num_classes: int) -> dict:
@@ -190,16 +179,9 @@ def variant_of(method: str, params: Mapping) -> str:
 
 def changed_fields(recipe: str, overrides: Mapping) -> dict:
     """Those ``overrides``, in their declared types, that are not the recipe's own numbers."""
-    declared, types = recipes.get(recipe).numbers(), get_type_hints(recipes.Recipe)
-    changed = {}
-    for name, value in overrides.items():
-        if name not in declared:
-            raise unknown(f"field of recipe {recipe}", name, declared)
-        value = convert(name, value, types[name])
-        value = tuple(value) if isinstance(value, list) else value
-        if value != declared[name]:
-            changed[name] = value
-    return changed
+    own = recipes.get(recipe).numbers()
+    given = recipes.get(recipe, overrides).numbers()
+    return {name: given[name] for name in overrides if given[name] != own[name]}
 
 
 def overrides_text(overrides: Mapping) -> str:
@@ -217,14 +199,6 @@ def key_of(config: Mapping) -> str:
                 material[path] = entry
     text = json.dumps(material, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def in_range(name: str, value: object, low: float, high: float) -> float:
-    """``value`` as the type of ``low``, refused outside ``[low, high]``."""
-    value = convert(name, value, type(low))
-    if not low <= value <= high:
-        raise ConfigError(f"{name}: expected {_text(low)} to {_text(high)}, got {_text(value)}")
-    return value
 
 
 def seconds(name: str, value: object) -> float | None:

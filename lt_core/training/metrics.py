@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lt_core.losses.parameters import per_class
+from lt_core.parameters import per_class
 from lt_core.rebalancing import rebalance
 
 #: Training images a class: many has more than 100, few fewer than 20, medium the rest.

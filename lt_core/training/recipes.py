@@ -12,11 +12,10 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
+from typing import Annotated, Literal
 
 from lt_core.errors import ConfigError, unknown
-
-#: Policies of AutoAugment by name.
-POLICIES = ("cifar10",)
+from lt_core.parameters import Range, convert_fields, in_range
 
 
 @dataclass(frozen=True)
@@ -43,28 +42,20 @@ class Augmentation:
         images of a batch (batch normalisation), and it varies less.
     """
 
-    crop_padding: int = 0
+    crop_padding: Annotated[int, Range(0, 64)] = 0
     flip: bool = False
-    autoaugment: str | None = None
-    cutout: int = 0
-    mixup_alpha: float = 0.0
+    autoaugment: Literal["cifar10"] | None = None
+    cutout: Annotated[int, Range(0, 256)] = 0
+    mixup_alpha: Annotated[float, Range(0, 100)] = 0.0
 
-    def __post_init__(self):
-        for name in ("crop_padding", "cutout"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                raise ConfigError(f"{name}: expected 0 or more pixels, got {value!r}")
+    def __post_init__(self) -> None:
+        convert_fields(self)
         if self.cutout % 2:
             raise ConfigError(f"cutout: expected an even side in pixels, got {self.cutout}")
-        if self.autoaugment not in (None, *POLICIES):
-            raise unknown("autoaugment policy", self.autoaugment, POLICIES)
-        alpha = self.mixup_alpha
-        if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 <= alpha < 1e6:
-            raise ConfigError(f"mixup_alpha: expected 0 (no mixup) or more, got {alpha!r}")
 
 
-@dataclass(frozen=True)
-class Recipe:
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Augmentation):
     """Stochastic gradient descent, its schedule, and the augmentation.
 
     ``schedule="step"`` multiplies the learning rate by ``factors[i]`` after epoch
@@ -75,22 +66,40 @@ class Recipe:
 
     name: str
     source: str
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    momentum: float = 0.9
+    epochs: Annotated[int, Range(1, 100_000)]
+    batch_size: Annotated[int, Range(1, 65_536)]
+    learning_rate: Annotated[float, Range(above=0, high=100)]
+    weight_decay: Annotated[float, Range(0, 1)]
+    momentum: Annotated[float, Range(0, 0.9999)] = 0.9
     nesterov: bool = False
-    schedule: str = "step"
-    warmup_epochs: int = 0
-    milestones: Sequence[int] = ()
-    factors: Sequence[float] = ()
+    schedule: Literal["step", "cosine"] = "step"
+    warmup_epochs: Annotated[int, Range(0, 100_000)] = 0
+    milestones: tuple[int, ...] = ()
+    factors: tuple[Annotated[float, Range(0, 1000)], ...] = ()
     drop_last: bool = False
-    crop_padding: int = 0
-    flip: bool = False
-    autoaugment: str | None = None
-    cutout: int = 0
-    mixup_alpha: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.milestones) != len(self.factors):
+            raise ConfigError(
+                "milestones and factors: expected the same number of values, got "
+                f"{list(self.milestones)} and {list(self.factors)}"
+            )
+        for milestone in self.milestones:
+            in_range("milestones", milestone, 0, self.epochs)
+        ends = [0, *self.milestones, self.epochs]
+        rising = all(one < other for one, other in pairwise(ends))
+        if not rising and (self.schedule == "step" or ends != sorted(ends)):
+            raise ConfigError(
+                f"milestones: expected rising epochs from 1 to {self.epochs - 1}, so that every "
+                f"stage has an epoch, got {list(self.milestones)}"
+            )
+        longest = self._longest_warmup(self.milestones, self.epochs)
+        if self.warmup_epochs > longest:
+            raise ConfigError(
+                f"warmup_epochs: expected 0 to {longest}, so that an epoch at the full learning "
+                f"rate is followed by the rest of the schedule, got {self.warmup_epochs}"
+            )
 
     def scaled_milestones(self, epochs: int) -> list[int]:
         """The milestones of a run of ``epochs`` epochs; none for a cosine.
@@ -240,60 +249,8 @@ def get(name: str, overrides: Mapping | None = None) -> Recipe:
     """The recipe ``name``, with some of its fields replaced."""
     if name not in RECIPES:
         raise unknown("recipe", name, RECIPES)
-    recipe = RECIPES[name]
-    known = recipe.numbers()
+    known = RECIPES[name].numbers()
     for field in overrides or {}:
         if field not in known:
-            raise unknown(f"field of recipe {name}:", field, known)
-    return _checked(replace(recipe, **(overrides or {})))
-
-
-def _checked(recipe: Recipe) -> Recipe:
-    ranges = {
-        "epochs": (1, 100_000),
-        "warmup_epochs": (0, 100_000),
-        "batch_size": (1, 65536),
-        "learning_rate": (0, 100),
-        "weight_decay": (0, 1),
-        "momentum": (0, 0.9999),
-        "crop_padding": (0, 64),
-        "cutout": (0, 256),
-        "mixup_alpha": (0, 100),
-    }
-    for field, (low, high) in ranges.items():
-        value = getattr(recipe, field)
-        _check_range(field, value, low, high)
-    if recipe.learning_rate == 0:
-        raise ConfigError("learning_rate: expected more than 0, got 0")
-    if recipe.schedule not in ("step", "cosine"):
-        raise unknown("schedule", recipe.schedule, ("step", "cosine"))
-    if len(recipe.milestones) != len(recipe.factors):
-        raise ConfigError(
-            f"milestones and factors: expected the same number of values, got "
-            f"{list(recipe.milestones)} and {list(recipe.factors)}"
-        )
-    for milestone, factor in zip(recipe.milestones, recipe.factors, strict=True):
-        _check_range("milestones", milestone, 0, recipe.epochs)
-        _check_range("factors", factor, 0, 1000)
-    ends = [0, *recipe.milestones, recipe.epochs]
-    rising = all(one < other for one, other in pairwise(ends))
-    if not rising and (recipe.schedule == "step" or ends != sorted(ends)):
-        raise ConfigError(
-            f"milestones: expected rising epochs from 1 to {recipe.epochs - 1}, so that every "
-            f"stage has an epoch, got {list(recipe.milestones)}"
-        )
-    longest = recipe._longest_warmup(recipe.milestones, recipe.epochs)
-    if recipe.warmup_epochs > longest:
-        raise ConfigError(
-            f"warmup_epochs: expected 0 to {longest}, so that an epoch at the full learning rate "
-            f"is followed by the rest of the schedule, got {recipe.warmup_epochs}"
-        )
-    recipe.augmentation()  # checks its own fields
-    return recipe
-
-
-def _check_range(field: str, value: object, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ConfigError(f"{field}: expected a number, got {value!r}")
-    if not low <= value <= high:  # also refuses nan
-        raise ConfigError(f"{field}: expected {low} to {high}, got {value}")
+            raise unknown(f"field of recipe {name}", field, known)
+    return replace(RECIPES[name], **(overrides or {}))

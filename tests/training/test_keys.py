@@ -1,6 +1,9 @@
 """Keys of runs: one experiment has one key on every machine and in every version."""
 
+import csv
 import dataclasses
+import json
+from pathlib import Path
 
 import pytest
 
@@ -207,3 +210,19 @@ def test_a_new_default_leaves_old_runs_their_keys_and_gets_another(monkeypatch):
 def test_the_name_of_a_recipe_is_not_in_the_key():
     same = recipes.get("digits").numbers()
     assert run(recipe="gala", overrides=same, epochs=30).key == run().key
+
+
+@pytest.mark.parametrize("file", ["digits", "rehearsal"])
+def test_every_committed_record_has_the_key_that_its_columns_give(file):
+    with open(Path(__file__).parents[2] / "results" / f"{file}.csv", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert rows
+    for row in rows:
+        given = {name: row[name] for name in OTHER if name not in ("params", "overrides")}
+        made = RunConfig(
+            **given,
+            params=json.loads(row["params"]),
+            overrides=json.loads(row["recipe_numbers"]),
+        )
+        assert made.key == row["key"]
+        assert (made.variant, made.overrides_text) == (row["variant"], row["overrides"])
