@@ -67,7 +67,7 @@ class Range:
 
 def declared(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
     """Keyword-only parameters of a function or class: name -> (declared type, default)."""
-    hints = _hints(function.__init__ if isinstance(function, type) else function)
+    hints = kinds_of(function.__init__ if isinstance(function, type) else function)
     return {
         name: (hints.get(name, type(parameter.default)), parameter.default)
         for name, parameter in inspect.signature(function).parameters.items()
@@ -76,7 +76,8 @@ def declared(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
 
 
 @functools.cache
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+def kinds_of(function: Callable[..., Any]) -> dict[str, Any]:
+    """The declared type of each field of a dataclass, or argument of a function."""
     return get_type_hints(function, include_extras=True)
 
 
@@ -92,7 +93,7 @@ def converted(owner: str, known: Mapping[str, Any], given: Mapping[str, Any]) ->
 
 def convert_fields(instance: Any) -> None:
     """Convert every field of a dataclass to its declared type; for ``__post_init__``."""
-    for name, kind in _hints(type(instance)).items():
+    for name, kind in kinds_of(type(instance)).items():
         object.__setattr__(instance, name, convert(name, getattr(instance, name), kind))
 
 

@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 from lt_core import data, losses, models
 from lt_core.errors import ConfigError, unknown
 from lt_core.models import CLASSIFIERS
-from lt_core.parameters import Range, choice, convert, convert_fields, in_range
+from lt_core.parameters import Range, choice, convert, convert_fields, in_range, kinds_of
 from lt_core.training import recipes
 
 Seed = Annotated[int, Range(0, 2**31 - 1)]
@@ -179,9 +179,12 @@ def variant_of(method: str, params: Mapping) -> str:
 
 def changed_fields(recipe: str, overrides: Mapping) -> dict:
     """Those ``overrides``, in their declared types, that are not the recipe's own numbers."""
-    own = recipes.get(recipe).numbers()
-    given = recipes.get(recipe, overrides).numbers()
-    return {name: given[name] for name in overrides if given[name] != own[name]}
+    own, kinds = recipes.get(recipe).numbers(), kinds_of(recipes.Recipe)
+    for name in overrides:
+        if name not in own:
+            raise unknown(f"field of recipe {recipe}", name, own)
+    given = {name: convert(name, value, kinds[name]) for name, value in overrides.items()}
+    return {name: value for name, value in given.items() if value != own[name]}
 
 
 def overrides_text(overrides: Mapping) -> str:
