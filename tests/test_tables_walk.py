@@ -43,7 +43,7 @@ FOUND = {
     "one": lambda runs: runs.iloc[[-1]],
     "all": lambda runs: runs,
     "few columns": lambda runs: runs[["key", "method", "seed", "top1"]],
-    "from a file": lambda runs: runs.replace("", np.nan),
+    "from a file": lambda runs: runs.mask(runs == ""),
     "no accuracy": lambda runs: runs.assign(top1=np.nan),
 }
 
