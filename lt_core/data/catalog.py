@@ -67,14 +67,14 @@ class DatasetInfo:
 # Of the balanced CIFAR-10 training set; LDAM-DRW, GCL and GALA use them for CIFAR-100 too.
 _CIFAR = {"mean": (0.4914, 0.4822, 0.4465), "std": (0.2023, 0.1994, 0.2010), "flip": True}
 # Of ImageNet, the parent of these sets; the values that torchvision's models are trained with.
-_IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225), "flip": True}
+IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225), "flip": True}
 _LDAM_DRW = {"model": "resnet32", "recipe": "ldam_drw"}
 _LISTED = {
     "head_count": None,
     "test_count": None,
     "image_shape": (3, 224, 224),
     "holdout": 0,
-    **_IMAGENET,
+    **IMAGENET,
 }
 _NO_DEFAULTS = {"model": None, "recipe": None}
 
@@ -143,7 +143,7 @@ _ALL = (
         how_to_get="Stanford's tiny-imagenet-200 (or its archive), Hugging Face's parquet shards "
         "or train/CLASS/*.JPEG and val/CLASS/*.JPEG",
         releases=(("tiny-imagenet-200", "tiny-imagenet-200.zip"),),
-        **_IMAGENET,
+        **IMAGENET,
         **_LDAM_DRW,
     ),
     DatasetInfo(
@@ -155,7 +155,7 @@ _ALL = (
         image_shape=(3, 32, 32),
         holdout=20,
         how_to_get="train and valid parquet shards of 32-pixel images",
-        **_IMAGENET,
+        **IMAGENET,
         **_LDAM_DRW,
     ),
     DatasetInfo(
@@ -195,12 +195,19 @@ _CATALOG = {entry.name: entry for entry in _ALL}
 
 
 def names() -> tuple[str, ...]:
-    """The data sets that :func:`lt_core.data.load` knows."""
+    """The data sets that :func:`lt_core.data.load` knows by name; others are ``folder:DIR``."""
     return tuple(_CATALOG)
 
 
 def info(name: str) -> DatasetInfo:
-    """The facts about the data set ``name``; an unknown name raises ConfigError."""
+    """The facts about the data set ``name``; an unknown name raises ConfigError.
+
+    ``folder:DIR`` is a folder of images of one's own: see :mod:`lt_core.data.own`.
+    """
+    if isinstance(name, str) and name.startswith("folder:"):
+        from lt_core.data import own
+
+        return own.info(name)
     if name not in _CATALOG:
-        raise errors.unknown("data set", name, _CATALOG)
+        raise errors.unknown("data set", name, [*_CATALOG, "folder:DIR"])
     return _CATALOG[name]

@@ -128,18 +128,22 @@ class LazyImages:
     def _decode(self, row: int) -> torch.Tensor:
         path = self.folder / self.paths[row]
         image = decode(read_bytes(path), str(path))
-        scale = self.resize / min(image.size)
-        # Only the part that the centre is made of is resized: of a picture of 1 x 60,000 pixels
-        # the whole would be resized to 256 x 15,360,000.
-        box = []
-        for side in image.size:
-            resized = max(round(side * scale), self.size)
-            start = (resized - self.size) // 2
-            box.append((start * side / resized, (start + self.size) * side / resized))
-        (left, right), (top, bottom) = box
-        square = (self.size, self.size)
-        image = image.resize(square, Image.Resampling.BILINEAR, (left, top, right, bottom))
+        image = centred(image, self.size, self.resize)
         return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+
+
+def centred(image: Image.Image, size: int, resize: int) -> Image.Image:
+    """The centre, ``size`` pixels square, of the image whose shorter side became ``resize``."""
+    scale = resize / min(image.size)
+    # Only the part that the centre is made of is resized: of a picture of 1 x 60,000 pixels
+    # the whole would be resized to 256 x 15,360,000.
+    box = []
+    for side in image.size:
+        resized = max(round(side * scale), size)
+        start = (resized - size) // 2
+        box.append((start * side / resized, (start + size) * side / resized))
+    (left, right), (top, bottom) = box
+    return image.resize((size, size), Image.Resampling.BILINEAR, (left, top, right, bottom))
 
 
 def stack(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lt_core.data import cifar, digits, downloading, folders, listfile, long_tail, parquet
+from lt_core.data import cifar, digits, downloading, folders, listfile, long_tail, own, parquet
 from lt_core.data.catalog import DatasetInfo, info
 from lt_core.data.dataset import Dataset
 from lt_core.data.long_tail import whole_number
@@ -82,6 +82,8 @@ def load(
                 f"{name} is long-tailed by nature and taken as listed: imbalance_factor must be 1 "
                 f"and holdout 0, got {imbalance_factor:g} and {holdout}"
             )
+        if name.startswith(own.PREFIX):
+            return own.load(name, split).validate()
         return listfile.load(described, _folder(described, root), split).validate()
     if split == "test":
         source = _open_source(described, root, "test", None, download)

@@ -18,6 +18,11 @@ _MODELS = {
     "resnet32": "resnet_cifar",
     "resnet_rehearsal": "resnet_cifar",
     "resnet_digits": "resnet_cifar",
+    "resnet10": "resnet_imagenet",
+    "resnet18": "resnet_imagenet",
+    "resnet50": "resnet_imagenet",
+    "resnet152": "resnet_imagenet",
+    "resnext50": "resnet_imagenet",
 }
 CLASSIFIERS = ("linear", "cosine")
 

@@ -200,10 +200,8 @@ def plan(
     for name in datasets:
         beyond = () if name in entry.datasets else entry.beyond
         chosen = asked or [*entry.rows, *beyond]
-        if name not in data.names():
-            raise unknown("data set", name, data.names())
         factors = factors_asked or _default_factors(entry, name)
-        if head := data.info(name).head_count:
+        if head := data.info(name).head_count:  # refuses an unknown name
             for factor in factors:  # refuses one that leaves a class without an image
                 data.class_counts(data.info(name).num_classes, head, factor)
         for factor, used in itertools.product(factors, recipe or _recipes(entry, name)):
@@ -252,8 +250,10 @@ def _seeds(seeds: int | Iterable[int]) -> list[int]:
 
 def _default_factors(entry: Table, dataset: str) -> tuple[float, ...]:
     head = data.info(dataset).head_count
+    if head is None:  # taken as it is
+        return (1,)
     wanted = entry.factors if dataset in entry.datasets else (100, 10, 1)
-    return tuple(factor for factor in wanted if head is None or head >= factor)
+    return tuple(factor for factor in wanted if head >= factor)
 
 
 def _recipes(entry: Table, dataset: str) -> list[str | None]:

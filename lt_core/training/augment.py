@@ -38,6 +38,7 @@ from lt_core.errors import ConfigError, DataError
 from lt_core.training import autoaugment
 from lt_core.training.autoaugment import on_device
 from lt_core.training.epoch_plan import Augmentation, EpochPlan, draw_plan
+from lt_core.training.recipes import ON_DISK
 
 
 class ImageBank:
@@ -55,6 +56,13 @@ class ImageBank:
         if not isinstance(images, Tensor) or images.dtype != torch.uint8 or images.ndim != 4:
             shape, dtype = getattr(images, "shape", "?"), getattr(images, "dtype", type(images))
             raise DataError(f"images: expected uint8 (N, C, H, W), got {dtype} {tuple(shape)}")
+        for name in ON_DISK:
+            if getattr(augmentation, name):
+                raise ConfigError(
+                    f"{name}: only for images that are read from disk, these are "
+                    f"{images.shape[3]} pixels wide and in memory; leave it out, or take "
+                    "another recipe"
+                )
         self.augmentation = augmentation
         self.device = torch.device(device)
         self.count, self.channels, self.height, self.width = images.shape
@@ -108,7 +116,7 @@ class EpochFeed:
     """
 
     def __init__(self, bank: ImageBank):
-        self.bank = bank
+        self.bank, self.width = bank, bank.width
         augmentation, device = bank.augmentation, bank.device
         #: (N,) int64: the image at each place of the epoch, for looking up its target.
         self.order = torch.zeros(bank.count, dtype=torch.int64, device=device)

@@ -33,6 +33,9 @@ NEUTRAL = {
     "classifier": "linear",
     "recipe.nesterov": False,
     "recipe.drop_last": False,
+    "recipe.image_size": 0,
+    "recipe.smallest_crop": 0.0,
+    "recipe.colour_jitter": 0.0,
     "recipe.crop_padding": 0,
     "recipe.flip": False,
     "recipe.autoaugment": None,
@@ -71,14 +74,13 @@ class RunConfig:
     holdout: Annotated[int, Range(0, 10**6)] = 0
 
     def __post_init__(self) -> None:
-        choice("data set", self.dataset, data.names())
         choice("method", self.method, losses.names())
         convert_fields(self)
         for name, value in self._resolved().items():
             object.__setattr__(self, name, value)
 
     def _resolved(self) -> dict:
-        info = data.info(self.dataset)
+        info = data.info(self.dataset)  # refuses an unknown name
         for name, default in (("model", info.model), ("recipe", info.recipe)):
             if getattr(self, name) is None and default is None:
                 raise ConfigError(f"{name}: {self.dataset} has no default, name one")
@@ -102,9 +104,15 @@ class RunConfig:
             head_count = info.head_count - self.holdout
             counts = data.class_counts(info.num_classes, head_count, self.imbalance_factor)
             in_range("batch_size", recipe.batch_size, 1, sum(counts))
+        elif self.imbalance_factor != 1 or self.holdout:
+            raise ConfigError(
+                f"imbalance_factor and holdout: {self.dataset} is taken as it is, expected 1 and "
+                f"0, got {self.imbalance_factor:g} and {self.holdout}"
+            )
         epochs = recipe.epochs if self.epochs is None else self.epochs
         recipe.scaled_milestones(epochs)  # refuses a length that cannot hold every stage
         return {
+            "dataset": info.name,
             "params": self._params(info.num_classes),
             "model": model,
             "classifier": classifier,

@@ -87,8 +87,9 @@ class Engine:
         )
         self.model = model.to(device, memory_format=torch.channels_last)
         self.weights = MasterWeights(self.model, config.precision)
+        self.feed = self._feed(train)
         about = data.info(config.dataset)
-        width = self.bank.width
+        width = self.feed.width
         self.normalise = Normaliser(about.mean, about.std, width, device, self.weights.dtype)
         params = dict(config.params)
         self.loss = losses.create(
@@ -110,7 +111,6 @@ class Engine:
         for weight in self.weights.master:
             # A buffer of zeros gives the first step that PyTorch gives without one.
             self.optimizer.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
-        self.feed = EpochFeed(self.bank)
         #: Steps of the epoch that are done.
         self.step = 0
         self.within_batch = torch.arange(self.recipe.batch_size, device=device)
@@ -125,6 +125,9 @@ class Engine:
         #: Whether all test logits are finite.
         self.usable = torch.ones((), dtype=torch.bool, device=device)
         self._train = self._evaluate = self._train_last = None
+
+    def _feed(self, train: Dataset) -> EpochFeed:
+        return EpochFeed(self.bank)
 
     @contextlib.contextmanager
     def on_stream(self) -> Iterator[None]:
@@ -145,10 +148,13 @@ class Engine:
                     group["lr"].fill_(self.rates[epoch])
                 else:
                     group["lr"] = self.rates[epoch]
-            self.feed.load(self.bank.plan(self.config.seed, epoch))
+            self._load(epoch)
             self.step = 0
             self.position.zero_()
             self.loss_sum.zero_()
+
+    def _load(self, epoch: int) -> None:
+        self.feed.load(self.bank.plan(self.config.seed, epoch))
 
     def steps(self) -> Iterator[None]:
         """Enqueue the steps that the epoch still has, one at each turn of the iterator."""
@@ -182,8 +188,10 @@ class Engine:
     def _step(self, batch: int) -> None:
         rows = self.within_batch[:batch] + self.position
         target = self.targets.index_select(0, self.feed.order.index_select(0, rows))
-        mixing = self.feed.mixing(rows)
-        logits = self.model(self.normalise(self.feed.batch(rows), mixing))
+        self._learn(self.feed.batch(rows), target, self.feed.mixing(rows))
+
+    def _learn(self, pixels: Tensor, target: Tensor, mixing: Tensor | None) -> None:
+        logits = self.model(self.normalise(pixels, mixing))
         if mixing is None:
             loss = self.loss(logits, target)
         else:  # each image is mixed with its neighbour in the batch, and so is its loss
@@ -195,10 +203,10 @@ class Engine:
         self.weights.take(gradients)
         self.optimizer.step()
         self.weights.give()
-        self.loss_sum += torch.where(finite, loss.detach(), 0) * batch
+        self.loss_sum += torch.where(finite, loss.detach(), 0) * len(target)
         first = (~finite) & (self.diverged_at < 0)
         self.diverged_at.copy_(torch.where(first, self.position, self.diverged_at))
-        self.position += batch
+        self.position += len(target)
 
     @torch.no_grad()
     def _evaluation(self) -> None:
@@ -220,7 +228,7 @@ class Engine:
             return
         # Warm-up steps move weights and statistics; what they moved is put back.
         state = self.state_dict()
-        self.feed.load(self.bank.plan(self.config.seed, 0))
+        self._load(0)
         for batch in {full if self.full_steps else self.last_batch, self.last_batch} - {0}:
             for _ in range(WARMUP_STEPS):
                 self.position.zero_()

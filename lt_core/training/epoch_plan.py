@@ -47,7 +47,7 @@ def draw_plan(
     """The plan of one epoch for ``count`` images of ``size`` (H, W); epochs count from 0."""
     if seed < 0 or epoch < 0:
         raise ConfigError(f"seed and epoch: expected 0 or more, got {seed} and {epoch}")
-    numbers = {name: _seed_of(seed, epoch, place) for place, name in enumerate(_STREAMS)}
+    numbers = {name: seed_of(seed, epoch, place) for place, name in enumerate(_STREAMS)}
     streams = {name: torch.Generator().manual_seed(number) for name, number in numbers.items()}
     operations = hole = mixing = None
     corner = torch.randint(2 * augmentation.crop_padding + 1, (2, count), generator=streams["crop"])
@@ -73,6 +73,6 @@ def draw_plan(
     )
 
 
-def _seed_of(*entropy: int) -> int:
+def seed_of(*entropy: int) -> int:
     # Neighbouring seeds and epochs must not give related streams; SeedSequence hashes them.
     return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0])

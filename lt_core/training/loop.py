@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from lt_core import data
-from lt_core.errors import ConfigError, TrainingError, Unfinished
+from lt_core.errors import ConfigError, DataError, TrainingError, Unfinished
 from lt_core.runs import Run, Store
 from lt_core.runs import read as read_run
 from lt_core.training import environment
@@ -51,8 +51,10 @@ class Images:
         device: torch.device,
         data_root: str | os.PathLike | None = None,
         download: bool = False,
+        workers: int | None = None,
+        damaged: str = "stop",
     ):
-        self.device = device
+        self.device, self._loader = device, {"workers": workers, "damaged": damaged}
         self._load = partial(data.load, root=data_root, download=download)
         self._train, self._banks, self._evaluated, self._on_device = {}, {}, {}, {}
 
@@ -89,6 +91,15 @@ class Images:
         # Images held out come from the files of the training images, which the factor names.
         return cls._train_key(config) if config.holdout else (config.dataset, 1, 0, 0)
 
+    def engine(self, config: RunConfig) -> Engine:
+        """What trains ``config``: on images in memory, or on images that stay on disk."""
+        train, evaluated = self.train(config), self.evaluated(config)
+        if not train.is_lazy:
+            return Engine(config, train, self.bank(config), self.test(config), self.device)
+        from lt_core.training.disk import DiskEngine
+
+        return DiskEngine(config, train, evaluated, self.device, **self._loader)
+
     def bank(self, config: RunConfig) -> ImageBank:
         augmentation = config.resolved_recipe().augmentation()
         key = self._train_key(config), augmentation
@@ -112,6 +123,8 @@ def train(
     device: str | torch.device | None = None,
     deadline: float | None = None,
     deterministic: bool = False,
+    workers: int | None = None,
+    damaged: str = "stop",
     report=None,
 ) -> Run:
     """Train one run, resume it, or return it if it is finished.
@@ -120,6 +133,9 @@ def train(
     ``deadline``: a value of ``time.monotonic()``; past it the run stops after its step,
     at a checkpoint, with :class:`~lt_core.errors.Unfinished`; infinity means none.
     ``deterministic`` makes a GPU repeat itself bit for bit, more slowly.
+    ``workers`` and ``damaged`` are of images that stay on disk: how many processes decode
+    them, and whether one that cannot be read stops training or is skipped and counted, see
+    :class:`~lt_core.training.disk.DiskEngine`.
     ``report(config, epoch, numbers)`` is called every epoch, with ``train_loss``, ``top1``
     and about how many ``seconds_left`` the run takes.
 
@@ -133,7 +149,7 @@ def train(
     if store.is_finished(config.key):
         return read_run(store.directory(config.key))
     device = choose_device(device)
-    images = Images(device, data_root, download)
+    images = Images(device, data_root, download, workers, damaged)
     with settings(device, deterministic):
         steps = training(config, store, images, deadline=deadline, report=report)
         while True:
@@ -161,7 +177,7 @@ def training(
             return read_run(store.directory(config.key))
         started = time.monotonic()
         dataset = images.train(config)
-        engine = Engine(config, dataset, images.bank(config), images.test(config), images.device)
+        engine = images.engine(config)
         checkpoint = Checkpoint(config, store, dataset.rows_sha256, images.device)
         history, seconds_before = checkpoint.resume(engine)
         last_saved = time.monotonic()
@@ -250,7 +266,8 @@ def _located(epoch: int):
     try:
         yield
     except (TrainingError, ValueError) as error:
-        raise TrainingError(f"epoch {epoch + 1}: {error}") from error
+        kind = DataError if isinstance(error, DataError) else TrainingError
+        raise kind(f"epoch {epoch + 1}: {error}") from error
 
 
 def _finish(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -9,10 +11,18 @@ from lt_core.errors import TrainingError
 
 
 class Readout:
-    """An epoch's numbers on their way from the device."""
+    """An epoch's numbers on their way from the device; ``known`` are others, known already."""
 
-    def __init__(self, values: tuple[Tensor, ...], train_images: int, test_images: int, batch: int):
+    def __init__(
+        self,
+        values: tuple[Tensor, ...],
+        train_images: int,
+        test_images: int,
+        batch: int,
+        known: Mapping[str, float] | None = None,
+    ):
         self.train_images, self.test_images, self.batch = train_images, test_images, batch
+        self.known = known or {}
         packed = torch.stack([value.double() for value in values])
         self._done = None
         if packed.device.type == "cuda":
@@ -45,4 +55,5 @@ class Readout:
         return {
             "train_loss": loss_sum / self.train_images,
             "top1": 100 * correct / self.test_images,
+            **self.known,
         }

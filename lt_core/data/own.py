@@ -1,0 +1,267 @@
+"""A user's own images: ``folder:DIR``, any size, any number of classes and of images.
+
+``DIR`` holds ``train/CLASS/*.jpg`` and ``test/CLASS/*.jpg`` (or ``val``, where there is no
+``test``), or one CSV file with the columns ``path``, ``label`` and ``split``, whose paths are
+relative to ``DIR``. Files are listed, never opened or stat-ed one by one: 100,000 take seconds.
+
+**The name.** A run's key must be the same wherever the images lie, so the data set is called
+``folder:NAME@DIGEST``: the folder's own name and eight digits of a hash of its class names and
+of their numbers of training and test images. ``folder:DIR`` becomes that name when a
+configuration is made, and the folder is remembered in the environment variable ``LT_FOLDERS``,
+which processes that are started from here inherit. Elsewhere ``folder:NAME@DIGEST`` is looked
+for in ``LT_FOLDERS`` and in the folder that ``LT_DATA_ROOT`` names.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import hashlib
+import io
+import json
+import os
+import posixpath
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lt_core.data.catalog import IMAGENET, DatasetInfo
+from lt_core.errors import ConfigError, DataError
+
+PREFIX = "folder:"
+#: Folders of a user's own images that this process or one before it has met.
+FOLDERS = "LT_FOLDERS"
+#: Side in pixels to which images are brought unless the recipe has another ``image_size``.
+SIZE = 128
+_LAYOUT = (
+    "expected train/CLASS/*.jpg and test/CLASS/*.jpg, or one CSV file with the columns path, "
+    "label and split"
+)
+_COLUMNS = {
+    "path": ("path", "file", "filename", "image"),
+    "label": ("label", "class", "target"),
+    "split": ("split", "set"),
+}
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Tree:
+    """What lies in a folder of images: ``(path, class)`` pairs by split, paths relative.
+
+    ``problems`` say in words what cannot be used, ``others`` is the number of files that are no
+    images by their names.
+    """
+
+    path: Path
+    class_names: tuple[str, ...]
+    images: dict[str, list[tuple[str, int]]]
+    problems: tuple[str, ...]
+    others: int
+
+    def counts(self, split: str) -> list[int]:
+        """Images of each class."""
+        found = Counter(label for _, label in self.images.get(split, ()))
+        return [found[c] for c in range(len(self.class_names))]
+
+    @property
+    def evaluated(self) -> str:
+        """The split that is tested on."""
+        return "test" if self.images.get("test") else "val"
+
+    @property
+    def name(self) -> str:
+        material = [self.class_names, self.counts("train"), self.counts(self.evaluated)]
+        text = json.dumps([self.path.name, *material], separators=(",", ":"))
+        return f"{PREFIX}{self.path.name}@{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def info(name: str) -> DatasetInfo:
+    """The facts about ``folder:DIR``, under the name that is the same on every machine."""
+    tree = usable(name)
+    return DatasetInfo(
+        name=tree.name,
+        title=f"own images, {tree.path.name}",
+        num_classes=len(tree.class_names),
+        head_count=None,
+        test_count=None,
+        image_shape=(3, SIZE, SIZE),
+        holdout=0,
+        model="resnet18",
+        recipe="folder",
+        how_to_get=_LAYOUT,
+        **IMAGENET,
+    )
+
+
+def load(name: str, split: str):
+    """The images of one split, on disk."""
+    import numpy as np
+    import torch
+
+    from lt_core.data.dataset import Dataset
+    from lt_core.data.images import LazyImages
+
+    tree = usable(name)
+    source = tree.evaluated if split == "test" else split
+    if not tree.images.get(source):
+        raise DataError(f"{tree.path}: no {split} images; {_LAYOUT}")
+    paths, targets = zip(*tree.images[source], strict=True)
+    return Dataset(
+        name=tree.name,
+        split=split,
+        images=LazyImages(tree.path, list(paths), size=SIZE, resize=SIZE * 8 // 7),
+        targets=torch.tensor(targets, dtype=torch.int64),
+        class_names=tree.class_names,
+        indices=np.arange(len(paths)),
+        files=(tree.path,),
+    )
+
+
+def usable(name: str) -> Tree:
+    """The tree that ``folder:…`` names; DataError where something in it cannot be used."""
+    tree = read(_place(name))
+    if tree.problems:
+        more = len(tree.problems) - _SHOWN
+        raise DataError(
+            f"{tree.path}: {'; '.join(tree.problems[:_SHOWN])}"
+            f"{f'; and {more} more' if more > 0 else ''}; lt-core look shows what is there"
+        )
+    _remember(tree.path)
+    return tree
+
+
+def _place(name: str) -> Path:
+    """The folder that ``folder:DIR`` or ``folder:NAME@DIGEST`` means."""
+    given = name.removeprefix(PREFIX).strip()
+    if not given:
+        raise ConfigError(f"data set: expected {PREFIX}DIR with a folder of images, got {name!r}")
+    path = Path(given).expanduser()
+    if path.is_dir():
+        return path.absolute()
+    own_name, _, digest = given.rpartition("@")
+    if not own_name or "/" in own_name or len(digest) != 8:
+        raise DataError(f"{path}: no such folder; {PREFIX}DIR names a folder of images")
+    root = os.environ.get("LT_DATA_ROOT")
+    near = [Path(root).expanduser() / own_name] if root else []
+    known = [Path(entry) for entry in os.environ.get(FOLDERS, "").split(os.pathsep) if entry]
+    places = [place for place in (*known, *near) if place.name == own_name and place.is_dir()]
+    for place in places:
+        if read(place.absolute()).name == PREFIX + given:
+            return place.absolute()
+    raise DataError(
+        f"{name}: no folder {own_name} with these classes and numbers of images in "
+        f"{', '.join(map(str, places)) or 'LT_FOLDERS or LT_DATA_ROOT'}; give {PREFIX}DIR, or "
+        "put its place into the environment variable LT_FOLDERS"
+    )
+
+
+def _remember(path: Path) -> None:
+    known = os.environ.get(FOLDERS, "").split(os.pathsep)
+    if str(path) not in known:
+        os.environ[FOLDERS] = os.pathsep.join(filter(None, [str(path), *known]))
+
+
+@functools.lru_cache(maxsize=8)
+def read(path: Path) -> Tree:
+    """List a folder of images, once per process; what is wrong with it is in ``problems``."""
+    from lt_core.data.images import SUFFIXES
+    from lt_core.data.source import listing, natural_key
+
+    path = Path(os.path.normpath(path))
+    files = listing(path)
+    others = [file for file in files if posixpath.splitext(file)[1].lower() not in SUFFIXES]
+    tables = [file for file in others if file.endswith(".csv") and "/" not in file]
+    pictures = set(files).difference(others)
+    found: list[tuple[str, str, str]] = []
+    problems: list[str] = []
+    in_folders = [entry for file in sorted(pictures) for entry in _in_folders(file)]
+    if in_folders:
+        found = in_folders
+    elif len(tables) == 1:
+        others.remove(tables[0])
+        found = list(_in_table(path, tables[0], pictures, problems))
+    else:
+        many = f"{len(tables)} CSV files and " if tables else ""
+        problems.append(f"{many}no images in train/CLASS/; {_LAYOUT}")
+    class_names = sorted({label for split, label, _ in found if split == "train"}, key=natural_key)
+    order = {name: c for c, name in enumerate(class_names)}
+    images: dict[str, list[tuple[str, int]]] = {"train": [], "val": [], "test": []}
+    unknown = Counter()
+    for split, label, file in found:
+        if label in order:
+            images[split].append((file, order[label]))
+        else:
+            unknown[split, label] += 1
+    problems += [
+        f"{count} {split} images of class {label!r}, which has no training image"
+        for (split, label), count in unknown.items()
+    ]
+    tree = Tree(path, tuple(class_names), images, tuple(problems), len(others))
+    if found and not problems:
+        tree = Tree(path, tree.class_names, images, tuple(_missing(tree)), len(others))
+    return tree
+
+
+def _missing(tree: Tree) -> Iterator[str]:
+    if len(tree.class_names) < 2:
+        yield f"{len(tree.class_names)} classes with training images, expected at least 2"
+    tested = tree.counts(tree.evaluated)
+    if not any(tested):
+        yield "no images to test on: move some of each class into test/CLASS/"
+    else:
+        for name, count in zip(tree.class_names, tested, strict=True):
+            if not count:
+                yield f"class {name!r} has no {tree.evaluated} image"
+
+
+def _in_folders(file: str) -> Iterator[tuple[str, str, str]]:
+    """``(split, class, path)`` of an image at ``train/CLASS/…``; nothing for another."""
+    from lt_core.data.source import split_folder
+
+    parts = file.split("/")
+    if len(parts) > 2 and (split := split_folder(parts[0])):
+        yield split, parts[1], file
+
+
+def _in_table(
+    folder: Path, name: str, pictures: set[str], problems: list[str]
+) -> Iterator[tuple[str, str, str]]:
+    """``(split, class, path)`` of each line of a CSV file; what is wrong joins ``problems``."""
+    from lt_core.data.images import read_bytes
+    from lt_core.data.source import split_folder
+
+    text = read_bytes(folder / name).decode("utf-8-sig", errors="replace")
+    rows = csv.reader(io.StringIO(text))
+    head = [title.strip().lower() for title in next(rows, [])]
+    place = {}
+    for column, titles in _COLUMNS.items():
+        place[column] = next((head.index(title) for title in titles if title in head), None)
+        if place[column] is None:
+            problems.append(f"{name}: no column {column!r} among {', '.join(head) or 'none'}")
+    if problems:
+        return
+    used: dict[str, int] = {}
+    for number, row in enumerate(rows, start=2):
+        if not any(field.strip() for field in row):
+            continue
+        where = f"{name} line {number}"
+        if len(row) <= max(place.values()):
+            problems.append(f"{where}: {len(row)} fields, expected {len(head)}")
+            continue
+        file, label, split = (row[place[column]].strip() for column in _COLUMNS)
+        file = posixpath.normpath(file.replace("\\", "/"))
+        if file.startswith(("/", "../")):
+            problems.append(f"{where}: {file} leaves the folder {folder}")
+        elif file not in pictures:
+            problems.append(f"{where}: {file} is not there, or no image by its name")
+        elif file in used:
+            problems.append(f"{where}: {file} again, first in line {used[file]}")
+        elif not label:
+            problems.append(f"{where}: {file} has no label")
+        elif (split := split_folder(split)) is None:
+            problems.append(f"{where}: split is none of train, val and test")
+        else:
+            used[file] = number
+            yield split, label, file

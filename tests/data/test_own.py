@@ -1,0 +1,164 @@
+"""A user's own images: what is read, what is refused, and the name that they go by."""
+
+import os
+import shutil
+import time
+
+import pytest
+from small_sets import write_image, write_own_images
+
+from lt_core import data
+from lt_core.data import own
+from lt_core.errors import ConfigError, DataError
+from lt_core.training import RunConfig
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered(monkeypatch):
+    monkeypatch.setenv(own.FOLDERS, "")
+    own.read.cache_clear()
+    yield
+    own.read.cache_clear()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_own_images(tmp_path / "pets")
+
+
+def test_it_is_read_as_a_data_set(folder):
+    train, test = data.load_train_test(f"folder:{folder}")
+    assert train.class_names == ("ant", "bee", "cat")
+    assert train.class_counts == [12, 5, 3]
+    assert test.class_counts == [2, 2, 2]
+    assert train.is_lazy
+    assert train.images[:2].shape == (2, 3, own.SIZE, own.SIZE)
+    assert train.overlap == 0
+    assert train.images.paths[0] == "train/ant/0.jpg"
+
+
+def test_where_there_is_no_test_folder_validation_images_are_tested_on(folder):
+    (folder / "test").rename(folder / "val")
+    assert len(data.load(f"folder:{folder}", "test")) == 6
+
+
+def test_numbered_classes_stand_in_their_order(tmp_path):
+    names = [str(n) for n in range(11)]
+    folder = write_own_images(tmp_path / "n", [2] * 11, 1, names)
+    assert data.load(f"folder:{folder}", "test").class_names == tuple(names)
+
+
+def test_the_key_is_the_same_wherever_the_images_lie(folder, tmp_path, monkeypatch):
+    here = RunConfig(dataset=f"folder:{folder}", method="softmax")
+    assert str(tmp_path) not in str(here.to_dict())
+    there = tmp_path / "another machine"
+    shutil.copytree(folder, there / "pets")
+    shutil.rmtree(folder)
+    own.read.cache_clear()
+    with pytest.raises(DataError, match=r"no folder pets with these classes.*LT_FOLDERS"):
+        RunConfig.from_dict(here.to_dict())
+    monkeypatch.setenv("LT_DATA_ROOT", str(there))
+    assert RunConfig.from_dict(here.to_dict()).key == here.key
+    assert RunConfig(dataset=f"folder:{there}/pets", method="softmax").key == here.key
+
+
+def test_other_images_have_another_key(folder):
+    before = RunConfig(dataset=f"folder:{folder}", method="softmax")
+    write_image(folder / "train/cat/new.jpg", format="JPEG")
+    own.read.cache_clear()
+    assert RunConfig(dataset=f"folder:{folder}", method="softmax").key != before.key
+
+
+def test_processes_that_are_started_know_the_folder(folder):
+    name = data.info(f"folder:{folder}").name
+    assert str(folder) in os.environ[own.FOLDERS]
+    assert data.info(name).name == name
+
+
+TABLE = "path,label,split\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "end"), [("path,label,split", "\n"), ("\ufeffSplit, Class ,File", "\r\n")]
+)
+def test_a_table_of_paths_and_labels(folder, head, end):
+    shutil.move(folder / "train", folder / "pictures")
+    shutil.move(folder / "test", folder / "others")
+    lines = [head]
+    for picture in sorted(folder.rglob("*.jpg")):
+        split = "train" if "pictures" in picture.parts else "Test"
+        fields = [str(picture.relative_to(folder)), picture.parent.name, split]
+        lines.append(
+            ",".join(fields if head.startswith("path") else [fields[2], fields[1], fields[0]])
+        )
+    (folder / "images.csv").write_text(end.join(lines), newline="")
+    train, test = data.load_train_test(f"folder:{folder}")
+    assert train.class_counts == [12, 5, 3]
+    assert test.class_counts == [2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("pictures/gone.jpg,ant,train", "line 2: pictures/gone.jpg is not there"),
+        ("../x.jpg,ant,train", "line 2: ../x.jpg leaves the folder"),
+        ("/etc/x.jpg,ant,train", "line 2: /etc/x.jpg leaves the folder"),
+        ("pictures/0.jpg,,train", "line 2: pictures/0.jpg has no label"),
+        ("pictures/0.jpg,ant,other", "line 2: split is none of train, val and test"),
+        ("pictures/0.jpg,ant", "line 2: 2 fields, expected 3"),
+        ("pictures/0.jpg,ant,train\npictures/0.jpg,bee,train", "line 3: .* again, first in line 2"),
+        ("pictures/0.jpg,ant,test", "1 test images of class 'ant', which has no training image"),
+    ],
+)
+def test_a_line_that_cannot_be_used_is_named(tmp_path, line, said):
+    folder = tmp_path / "pets"
+    write_image(folder / "pictures/0.jpg", format="JPEG")
+    (folder / "images.csv").write_text(TABLE + line)
+    with pytest.raises(DataError, match=said):
+        data.info(f"folder:{folder}")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda f: shutil.rmtree(f / "test"), "no images to test on"),
+        (
+            lambda f: shutil.rmtree(f / "train"),
+            r"test images of class 'ant', which has no training",
+        ),
+        (lambda f: shutil.rmtree(f / "test/bee"), "class 'bee' has no test image"),
+        (lambda f: shutil.move(f / "test/bee", f / "test/wasp"), "'wasp', which has no training"),
+        (lambda f: shutil.move(f / "train", f / "trains"), "test images of class"),
+    ],
+)
+def test_a_folder_that_cannot_be_used_says_why(folder, spoil, said):
+    spoil(folder)
+    with pytest.raises(DataError, match=said):
+        data.info(f"folder:{folder}")
+
+
+def test_a_folder_without_the_layout_says_which_one_is_expected(tmp_path):
+    with pytest.raises(DataError, match=r"expected train/CLASS/\*.jpg"):
+        data.info(f"folder:{tmp_path}")
+    with pytest.raises(DataError, match="no such folder"):
+        data.info(f"folder:{tmp_path}/nothing")
+    with pytest.raises(ConfigError, match="expected folder:DIR"):
+        data.info("folder:")
+
+
+def test_they_are_taken_as_they_are(folder):
+    for changed in ({"imbalance_factor": 10}, {"holdout": 1}):
+        with pytest.raises(ConfigError, match="taken as it is"):
+            RunConfig(dataset=f"folder:{folder}", method="softmax", **changed)
+
+
+def test_twenty_thousand_files_are_listed_in_a_second_or_two(tmp_path):
+    for split, count in (("train", 180), ("test", 20)):
+        for name in range(100):
+            place = tmp_path / "many" / split / f"class {name}"
+            place.mkdir(parents=True)
+            for n in range(count):
+                os.close(os.open(place / f"{n}.jpg", os.O_CREAT))
+    began = time.perf_counter()
+    assert data.info(f"folder:{tmp_path}/many").num_classes == 100
+    assert time.perf_counter() - began < 5

@@ -1,0 +1,225 @@
+"""Training on images that stay on disk: the same loop, store and records as in memory."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny import epochs, numbers, same_tensors
+
+from lt_core import runs
+from lt_core.errors import ConfigError, DataError, TrainingError, Unfinished
+from lt_core.training import RunConfig, loop, reproduce, train
+from lt_core.training.disk import Pictures
+
+sys.path.append(str(Path(__file__).parents[1] / "data"))
+from small_sets import write_own_images
+
+AUGMENTED = {
+    "smallest_crop": 0.25,
+    "colour_jitter": 0.4,
+    "crop_padding": 2,
+    "flip": True,
+    "autoaugment": "cifar10",
+    "cutout": 8,
+    "mixup_alpha": 1.0,
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_own_images(tmp_path_factory.mktemp("own") / "pets")
+
+
+def disk(folder, method="softmax", epochs=2, **values):
+    """20 images in steps of 8, 8 and 4."""
+    overrides = {
+        "image_size": 32,
+        "batch_size": 8,
+        "warmup_epochs": 0,
+        **values.pop("overrides", {}),
+    }
+    values = {"model": "resnet_rehearsal", "epochs": epochs, **values}
+    return RunConfig(dataset=f"folder:{folder}", method=method, overrides=overrides, **values)
+
+
+def engine(config, **loader):
+    images = loop.Images(torch.device("cpu"), **loader)
+    return images.engine(config)
+
+
+@pytest.mark.parametrize("method", ["softmax", "icb", "ldam"])
+def test_a_run_is_stored_as_any_other(folder, tmp_path, method):
+    run = train(disk(folder, method), tmp_path)
+    frame = runs.load(tmp_path)
+    assert list(frame["dataset"]) == [run.record["dataset"]]
+    assert run.record["dataset"].startswith("folder:pets@")
+    assert run.metrics["class_counts"].tolist() == [12, 5, 3]
+    assert run.arrays["test_logits"].shape == (6, 3)
+    assert list(run.history.columns) == ["epoch", "lr", "train_loss", "top1"]
+
+
+def test_bfloat16_learns_as_float32_does(folder):
+    found = [
+        epochs(engine(disk(folder, precision=precision)), 0, 1)[0]["train_loss"]
+        for precision in ("float32", "bfloat16")
+    ]
+    assert found[0] != found[1]
+    assert found[0] == pytest.approx(found[1], rel=0.05)
+
+
+def test_pixels_depend_neither_on_processes_nor_on_the_global_generator(folder, tmp_path):
+    config = disk(folder, overrides=AUGMENTED)
+    torch.manual_seed(1)
+    one = train(config, tmp_path / "one")
+    torch.manual_seed(2)
+    before = torch.get_rng_state()
+    other = train(config, tmp_path / "other", workers=2)
+    assert numbers(one) == numbers(other)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_every_epoch_and_every_seed_crops_differently(folder):
+    config = disk(folder, overrides=AUGMENTED)
+    images = loop.Images(torch.device("cpu"))
+    sources = images.train(config).images, images.evaluated(config).images
+    first, second = (Pictures(*sources, config.resolved_recipe().augmentation(), s) for s in (0, 1))
+    assert first[0, 3].shape == (32, 32, 3)
+    assert torch.equal(first[0, 3], first[0, 3])
+    assert not torch.equal(first[0, 3], first[1, 3])
+    assert not torch.equal(first[0, 3], second[0, 3])
+
+
+def test_evaluation_takes_the_centre_and_repeats_itself(folder):
+    config = disk(folder, overrides=AUGMENTED)
+    made = engine(config)
+    images = made.test.images
+    images.size, images.resize = 32, round(32 * 8 / 7)
+    pixels, *_ = next(made.feed.batches(-1, [torch.arange(6)]))
+    assert torch.equal(pixels.permute(0, 3, 1, 2), images[:])
+
+
+@pytest.mark.parametrize("stop", [0, 1, 2, 3])
+def test_an_epoch_resumed_at_any_step_ends_as_one_that_was_not(folder, stop):
+    """No image is lost and none is seen twice."""
+    config = disk(folder, "icb", overrides=AUGMENTED)
+    whole = engine(config)
+    whole.begin_epoch(1)
+    for _ in whole.steps():
+        pass
+    half = engine(config)
+    half.begin_epoch(1)
+    steps = half.steps()
+    for _ in range(stop):
+        next(steps)
+    rest = engine(config)
+    rest.begin_epoch(1)
+    rest.load_state_dict(half.state_dict())
+    for _ in rest.steps():
+        pass
+    assert same_tensors(whole.state_dict(), rest.state_dict())
+    assert whole.end_epoch().read() == rest.end_epoch().read()
+
+
+def test_each_image_is_seen_once_in_an_epoch(folder):
+    made = engine(disk(folder))
+    made.begin_epoch(0)
+    rows, batches = [], made.feed.batches
+
+    def noted(epoch, places):
+        rows.extend(row for batch in places for row in batch.tolist())
+        return batches(epoch, places)
+
+    made.feed.batches = noted
+    assert sum(1 for _ in made.steps()) == 3
+    assert sorted(rows) == list(range(20))
+
+
+def test_stopped_and_called_again_it_goes_on(folder, tmp_path, monkeypatch):
+    config = disk(folder, "gcl", overrides=AUGMENTED)
+    whole = train(config, tmp_path / "whole")
+    calls = 0
+    while True:  # a step a call
+        calls += 1
+        try:
+            run = train(config, tmp_path / "parts", deadline=0.0)
+        except Unfinished:
+            continue
+        break
+    assert calls == 7
+    assert numbers(run) == numbers(whole)
+
+
+# -- damage ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    folder = write_own_images(tmp_path / "damaged")
+    picture = folder / "train/ant/7.jpg"
+    picture.write_bytes(picture.read_bytes()[:300])
+    return folder, picture
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_training_image_is_named_and_stops(damaged, tmp_path, workers):
+    folder, picture = damaged
+    with pytest.raises(DataError, match=f"{picture}: not a complete image"):
+        train(disk(folder), tmp_path / "store", workers=workers)
+
+
+def test_or_it_is_skipped_and_counted(damaged, tmp_path):
+    folder, _ = damaged
+    run = train(disk(folder, overrides=AUGMENTED), tmp_path / "store", damaged="skip")
+    assert list(run.history["skipped"]) == [1, 1]
+    assert np.isfinite(run.history["train_loss"]).all()
+
+
+def test_a_damaged_test_image_always_stops(damaged, tmp_path):
+    folder, picture = damaged
+    picture = folder / "test/bee/1.jpg"
+    picture.write_bytes(b"<html>")
+    with pytest.raises(DataError, match=f"{picture}: an HTML page.*every test"):
+        train(disk(folder), tmp_path / "store", damaged="skip")
+
+
+def test_a_batch_without_a_readable_image_stops(tmp_path):
+    folder = write_own_images(tmp_path / "gone")
+    for picture in (folder / "train").glob("*/*.jpg"):
+        picture.write_bytes(b"")
+    with pytest.raises(DataError, match="none of the images of step 1"):
+        train(disk(folder), tmp_path / "store", damaged="skip")
+
+
+def test_unknown_ways_with_damage_are_refused(folder, tmp_path):
+    with pytest.raises(ConfigError, match="damaged"):
+        train(disk(folder), tmp_path, damaged="ignore")
+
+
+def test_a_loader_process_that_dies_is_reported_in_one_line(folder, tmp_path, monkeypatch):
+    here = os.getpid()
+
+    def dies(self, place):
+        if os.getpid() != here:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return place
+
+    monkeypatch.setattr(Pictures, "__getitem__", dies)
+    with pytest.raises(TrainingError, match=r"a loader process has died .*workers") as caught:
+        train(disk(folder), tmp_path, workers=1)
+    assert "\n" not in str(caught.value)
+
+
+def test_recipes_for_images_on_disk_are_refused_for_images_in_memory(tmp_path):
+    config = RunConfig(dataset="digits", method="softmax", overrides={"smallest_crop": 0.2})
+    with pytest.raises(ConfigError, match="smallest_crop: only for images that are read from disk"):
+        train(config, tmp_path)
+
+
+def test_many_runs_share_processes(folder, tmp_path):
+    plan = [disk(folder, seed=seed, epochs=1) for seed in range(2)]
+    reproduce(plan, tmp_path, processes=2, progress=False)
+    assert len(runs.load(tmp_path)) == 2
