@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from lt_core.errors import ConfigError, LtError, StoreError, unknown
+from lt_core.errors import ConfigError, DataError, LtError, StoreError, unknown
 
 INTERRUPTED, TERMINATED = 130, 143
 
@@ -43,6 +43,15 @@ TimeBudget = Annotated[
     ),
 ]
 Precision = Annotated[str, typer.Option(help="float32, or bfloat16 for the convolutions")]
+Workers = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N", help="processes that decode images on disk; default: by the device's cores"
+    ),
+]
+Damaged = Annotated[
+    str, typer.Option(metavar="stop|skip", help="what a damaged training image on disk does")
+]
 Deterministic = Annotated[
     bool, typer.Option("--deterministic", help="a GPU repeats itself bit for bit, more slowly")
 ]
@@ -50,7 +59,9 @@ Deterministic = Annotated[
 
 @app.command()
 def run(
-    dataset: Annotated[str, typer.Option(help="digits, cifar10, cifar100, ...")],
+    dataset: Annotated[
+        str, typer.Option(help="digits, cifar10, cifar100, ..., or folder:DIR, your own images")
+    ],
     method: Annotated[str, typer.Option(help="softmax, icb, gala, ...")],
     imbalance_factor: Annotated[
         str, typer.Option(metavar="NUMBER", help="largest / smallest class, from 1")
@@ -75,6 +86,8 @@ def run(
     device: Device = None,
     time_budget: TimeBudget = None,
     deterministic: Deterministic = False,
+    workers: Workers = None,
+    damaged: Damaged = "stop",
 ) -> None:
     """Train one run, or resume it, or show it if it is finished.
 
@@ -97,6 +110,7 @@ def run(
         precision=precision,
     )
     checks.check_device(device)
+    loader = checks.loading(workers, damaged)
     budget = checks.seconds("time_budget", time_budget)
     if runs.Store(store).is_finished(config.key):
         finished = runs.open(store, config.key)
@@ -112,6 +126,7 @@ def run(
             device=device,
             deadline=None if budget is None else time.monotonic() + budget,
             deterministic=deterministic,
+            **loader,
             report=EpochLines(sys.stderr),
         )
     print(json.dumps({"key": finished.key, **finished.record}, indent=1))
@@ -123,7 +138,7 @@ def reproduce(
         str, typer.Argument(help="table1, gala, table3, grid, or wanted: what all of them lack")
     ],
     dataset: Annotated[
-        str | None, typer.Option(help="one of the table's data sets; default: digits")
+        str | None, typer.Option(help="default: digits; folder:DIR for your own images")
     ] = None,
     imbalance_factor: Annotated[
         str | None, typer.Option(help="comma-separated, default: the table's")
@@ -143,6 +158,8 @@ def reproduce(
     pack: Annotated[str, typer.Option(metavar="N", help="runs that share a GPU, or auto")] = "auto",
     time_budget: TimeBudget = None,
     deterministic: Deterministic = False,
+    workers: Workers = None,
+    damaged: Damaged = "stop",
     direct: Annotated[
         bool, typer.Option("--direct", help="the same runs without papermill; prints the table")
     ] = False,
@@ -176,6 +193,7 @@ def reproduce(
         "pack": checks.pack_of(pack) or "auto",
         "time_budget": checks.seconds("time_budget", time_budget),
         "deterministic": deterministic,
+        **checks.loading(workers, damaged),
     }
     from lt_core import reproduction
 
@@ -187,6 +205,25 @@ def reproduce(
         raise ConfigError(f"shard {shard!r}: only with --direct, the notebook shows a whole table")
     else:
         print(reproduction.notebook(table, request, store, output=output, **resources))
+
+
+@app.command()
+def look(
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="train/CLASS/*.jpg, test/CLASS/…")],
+    open_each: Annotated[
+        bool, typer.Option("--open", help="also decode every image: minutes for 100,000")
+    ] = False,
+) -> None:
+    """Your own images: counts per class, factor, groups, and what cannot be used.
+
+    Example: lt-core look pets
+    """
+    from lt_core.data import own
+
+    report, problems = own.look(folder, open_each)
+    print(report)
+    if problems:
+        raise DataError(f"{folder}: not all of it can be used, problems above: {problems}")
 
 
 @app.command()

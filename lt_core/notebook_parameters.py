@@ -223,8 +223,7 @@ def _check_meaning(resolved: dict, given: dict, where: str) -> None:
     if "dataset" in given:
         from lt_core import data
 
-        if given["dataset"] not in data.names():
-            raise errors.unknown("data set", given["dataset"], data.names())
+        data.info(given["dataset"])  # refuses an unknown name
     for name in {"method", "methods"} & given.keys():
         from lt_core import tables
 

@@ -97,7 +97,7 @@ def test_examples_name_options_that_exist(call, command):
         ("run --dataset digits --method Balanced-Softmax", 2, "did you mean 'balanced_softmax'?"),
         ("run --dataset digits --method LDAM", 2, "unknown method 'LDAM'; did you mean 'ldam'?"),
         (f"run {TINY} --recipe LDAM-DRW", 2, "did you mean 'ldam_drw'?"),
-        (f"run {TINY} --model ResNet-32", 2, "did you mean 'resnet"),
+        (f"run {TINY} --model ResNet-32", 2, "did you mean 'resnet32'?"),
         (f"run {TINY} --precision BF16", 2, "did you mean 'bfloat16'?"),
         (f"run {TINY} --override Learning-Rate=1", 2, "did you mean 'learning_rate'?"),
         ("run --dataset digits --method icb --param Gamma=1", 2, "did you mean 'gamma'?"),

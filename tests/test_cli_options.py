@@ -29,6 +29,7 @@ TABLE = {
 BASE = {
     "run": RUN,
     "reproduce": TABLE,
+    "look": {"folder": "pets"},
     "status": {},
     "merge": {"sources": "there"},
     "book": {},
@@ -41,14 +42,16 @@ USUAL = {
         **{"--param": "reduction=weighted_mean", "--recipe": "digits", "--model": "resnet_digits"},
         **{"--seed": "1", "--subset-seed": "1", "--precision": "bfloat16", "--store": "runs"},
         **{"--data-root": "data", "--download": None, "--time-budget": "600"},
-        **{"--deterministic": None},
+        **{"--deterministic": None, "--workers": "2", "--damaged": "skip"},
     },
     "reproduce": {
         **TABLE,
         **{"--dataset": "digits", "--model": "resnet_digits", "--precision": "float32"},
         **{"--store": "runs", "--data-root": "data", "--download": None, "--pack": "auto"},
         **{"--time-budget": "600", "--deterministic": None, "--shard": "1/2", "--output": None},
+        **{"--workers": "2", "--damaged": "skip"},
     },
+    "look": {"folder": "pets", "--open": None},
     "status": {"--store": "runs"},
     "merge": {"sources": "there", "--store": "runs", "--records": "records.csv"},
     "book": {
@@ -77,10 +80,12 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setattr(book, "build", lambda *arguments, **options: "a page")
     monkeypatch.setattr(doctor, "report", lambda device: {})
     monkeypatch.setattr(doctor, "text", lambda found: "a report")
+    from own_images import write_own_images
     from stores import add_run
 
     add_run(tmp_path / "runs", "a")
     add_run(tmp_path / "there", "b")
+    write_own_images(tmp_path / "pets")
 
 
 def test_every_option_has_a_usual_value():

@@ -12,6 +12,9 @@ from lt_core.errors import ConfigError, DataError
 if TYPE_CHECKING:
     import numpy as np
 
+#: Training images of a class: many has more than 100, few fewer than 20, medium the rest.
+MANY_ABOVE, FEW_BELOW = 100, 20
+
 
 def class_counts(num_classes: int, head_count: int, imbalance_factor: float) -> list[int]:
     r"""Training images a class, head first.

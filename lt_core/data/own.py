@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lt_core.data.catalog import IMAGENET, DatasetInfo
+from lt_core.data.long_tail import FEW_BELOW, MANY_ABOVE
 from lt_core.errors import ConfigError, DataError
 
 PREFIX = "folder:"
@@ -44,6 +45,7 @@ _COLUMNS = {
     "split": ("split", "set"),
 }
 _SHOWN = 5
+_CLASSES_SHOWN = _PROBLEMS_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,59 @@ def load(name: str, split: str):
     )
 
 
+def look(path: str | os.PathLike, open_each: bool = False) -> tuple[str, int]:
+    """What lies in a folder of images, in lines, and how many problems there are.
+
+    ``open_each`` decodes every image, which takes some milliseconds per image; without it
+    files are only listed.
+    """
+    tree = read(_place(f"{PREFIX}{path}"))
+    lines = [f"{tree.path}: {len(tree.class_names)} classes"]
+    for split in ("train", "val", "test"):
+        if tree.images.get(split):
+            lines.append(f"{split}: {sum(tree.counts(split))} images")
+    counts = tree.counts("train")
+    if counts:
+        ranked = sorted(zip(counts, tree.class_names, strict=True), reverse=True)
+        (most, head), (least, tail) = ranked[0], ranked[-1]
+        many, few = sum(n > MANY_ABOVE for n in counts), sum(n < FEW_BELOW for n in counts)
+        lines += [
+            f"factor: {most / least:.4g} ({head} has {most} training images, {tail} {least})",
+            f"groups: {many} many (more than {MANY_ABOVE} training images), "
+            f"{len(counts) - many - few} medium, {few} few (fewer than {FEW_BELOW})",
+            f"per class: {', '.join(f'{name} {n}' for n, name in ranked[:_CLASSES_SHOWN])}"
+            + (f" and {len(ranked) - _CLASSES_SHOWN} more" if len(ranked) > _CLASSES_SHOWN else ""),
+        ]
+    if tree.others:
+        lines.append(f"other files: {tree.others}, not images by their names, left alone")
+    problems = list(tree.problems)
+    if open_each:
+        paths = [tree.path / file for part in tree.images.values() for file, _ in part]
+        found = _unreadable(paths)
+        lines.append(f"opened: {len(paths)} images, {len(found)} of them cannot be read")
+        problems += found
+    more = len(problems) - _PROBLEMS_SHOWN
+    lines += [f"problem: {problem}" for problem in problems[:_PROBLEMS_SHOWN]]
+    if more > 0:
+        lines.append(f"and {more} problems more")
+    if not tree.problems:
+        lines.append(f"name of the data set: {tree.name}")
+    return "\n".join(lines), len(problems)
+
+
+def _unreadable(paths: list[Path]) -> list[str]:
+    """What is wrong with those of the images that cannot be decoded."""
+    from lt_core.data.images import decode, in_threads, read_bytes
+
+    def problem(path: Path) -> str | None:
+        try:
+            decode(read_bytes(path), str(path))
+        except DataError as error:
+            return str(error)
+
+    return [found for found in in_threads(problem, paths) if found]
+
+
 def usable(name: str) -> Tree:
     """The tree that ``folder:…`` names; DataError where something in it cannot be used."""
     tree = read(_place(name))
@@ -137,8 +192,8 @@ def _place(name: str) -> Path:
     given = name.removeprefix(PREFIX).strip()
     if not given:
         raise ConfigError(f"data set: expected {PREFIX}DIR with a folder of images, got {name!r}")
-    path = Path(given).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(given))
+    if os.path.isdir(path):  # False for a name that no file can have
         return path.absolute()
     own_name, _, digest = given.rpartition("@")
     if not own_name or "/" in own_name or len(digest) != 8:
@@ -146,7 +201,7 @@ def _place(name: str) -> Path:
     root = os.environ.get("LT_DATA_ROOT")
     near = [Path(root).expanduser() / own_name] if root else []
     known = [Path(entry) for entry in os.environ.get(FOLDERS, "").split(os.pathsep) if entry]
-    places = [place for place in (*known, *near) if place.name == own_name and place.is_dir()]
+    places = [place for place in (*known, *near) if place.name == own_name and os.path.isdir(place)]
     for place in places:
         if read(place.absolute()).name == PREFIX + given:
             return place.absolute()

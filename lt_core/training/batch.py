@@ -32,7 +32,7 @@ from lt_core.errors import (
     Unfinished,
 )
 from lt_core.runs import Run, Store, read
-from lt_core.training.config import RunConfig, in_range, pack_of, seconds
+from lt_core.training.config import RunConfig, in_range, loading, pack_of, seconds
 from lt_core.training.loop import Images, choose_device, settings, training
 
 #: Runs that share one GPU when the number is left to us: a guess, until one was measured.
@@ -64,6 +64,8 @@ def reproduce(
     time_budget: float | None = None,
     deterministic: bool = False,
     progress: bool = True,
+    workers: int | None = None,
+    damaged: str = "stop",
 ) -> None:
     """Make every run of ``plan`` that ``store`` does not hold yet.
 
@@ -72,14 +74,15 @@ def reproduce(
     rounding. ``time_budget`` in seconds, more than 0: past it everything stops at a
     checkpoint. ``progress`` shows a bar on a terminal, elsewhere a line per run and, once a
     minute, where a run stands. A run whose stored result is damaged is not trained again but
-    named, because only a person can say that it may go.
+    named, because only a person can say that it may go. ``workers`` and ``damaged`` concern
+    images that stay on disk, as in :func:`~lt_core.training.train`.
 
     Raises :class:`~lt_core.errors.Unfinished` when runs remain for another call,
     :class:`~lt_core.errors.TrainingError` when runs failed, after all others were made; its
     exit code is that of the first failure.
     """
     processes, device = in_range("processes", processes, 1, 1024), choose_device(device)
-    width = pack_of(pack) or (GPU_PACK if device.type == "cuda" else 1)
+    loader = loading(workers, damaged)
     store = store if isinstance(store, Store) else Store(store)
     configs = {}
     for entry in plan:
@@ -87,11 +90,14 @@ def reproduce(
         configs.setdefault(config.key, config)
     budget = seconds("time_budget", time_budget)
     deadline = None if budget is None else time.monotonic() + budget
-    missing, damaged = missing_runs(configs, store)
+    # Runs on images from disk keep a GPU busy one at a time, and each has loader processes.
+    on_disk = any(data.info(config.dataset).head_count is None for config in configs.values())
+    width = pack_of(pack) or (GPU_PACK if device.type == "cuda" and not on_disk else 1)
+    missing, broken = missing_runs(configs, store)
     check_data(missing, data_root, download)
     if missing:
         store.prepare()
-    there = len(configs) - len(missing) - len(damaged)
+    there = len(configs) - len(missing) - len(broken)
     with Progress(len(configs), there, progress) as report:
         # One missing run too goes to a worker: its threads must be those of all others.
         if missing and device.type == "cpu" and processes > 1:
@@ -99,12 +105,12 @@ def reproduce(
                 images = Images(device, data_root, download)
                 for config in missing:
                     images.train(config)
-            outcome = _in_processes(missing, store, processes, data_root, deadline, report)
+            outcome = _in_processes(missing, store, processes, data_root, deadline, report, loader)
         else:
-            images = Images(device, data_root, download)
+            images = Images(device, data_root, download, **loader)
             with settings(device, deterministic):
                 outcome = interleaved(missing, store, images, width, deadline, report)
-    outcome.failed = damaged | outcome.failed
+    outcome.failed = broken | outcome.failed
     _raise_for(outcome, configs)
 
 
@@ -222,6 +228,7 @@ def _in_processes(
     data_root: str | os.PathLike | None,
     deadline: float | None,
     report: Progress,
+    loader: Mapping,
 ) -> Outcome:
     """Give the plan to worker processes; the store's locks share it out among them."""
     request = {
@@ -231,6 +238,7 @@ def _in_processes(
         "deadline": deadline,  # time.monotonic() is one clock for all processes
         "parent": os.getpid(),
         "pause": report.lines and report.lines.pause,
+        "loader": loader,
     }
     threads = str(max(1, torch.get_num_threads() // processes))
     environment = {**os.environ, "OMP_NUM_THREADS": threads}

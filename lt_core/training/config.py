@@ -23,6 +23,8 @@ from lt_core.training import recipes
 Seed = Annotated[int, Range(0, 2**31 - 1)]
 #: A step needs one number, and the mean training loss a mean.
 TRAINING_REDUCTIONS = ("mean", "weighted_mean")
+#: What may be done about a training image on disk that cannot be read.
+DAMAGED = ("stop", "skip")
 
 #: A field that has this value trains as if the field did not exist, and stays out
 #: of the key. A field added later names its neutral value here, so that runs made
@@ -231,6 +233,15 @@ def pack_of(value: object) -> int | None:
     except ConfigError:
         expected = "a number of runs from 1, or 'auto'"
         raise ConfigError(f"pack: expected {expected}, got {value!r}") from None
+
+
+def loading(workers: object, damaged: object) -> dict:
+    """How images on disk are read: by how many processes, and what a damaged one does."""
+    choice("damaged", damaged, DAMAGED)
+    return {
+        "workers": None if workers is None else in_range("workers", workers, 0, 1024),
+        "damaged": damaged,
+    }
 
 
 def check_device(device: object) -> None:

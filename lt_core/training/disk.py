@@ -25,7 +25,6 @@ from torch.utils.data import DataLoader
 from lt_core.data import Dataset
 from lt_core.data.images import LazyImages, centred, decode, read_bytes
 from lt_core.errors import DataError, TrainingError
-from lt_core.parameters import choice
 from lt_core.training.augment import cut_out_
 from lt_core.training.config import RunConfig
 from lt_core.training.engine import Engine
@@ -33,8 +32,6 @@ from lt_core.training.epoch_plan import draw_plan, seed_of
 from lt_core.training.readout import Readout
 from lt_core.training.recipes import Augmentation
 
-#: What may be done about a training image that cannot be read.
-DAMAGED = ("stop", "skip")
 #: Loader processes for a GPU when the number is left to us: more rarely help.
 MOST_WORKERS = 16
 #: In evaluation the shorter side is resized to this share of the square that is cut out.
@@ -62,7 +59,6 @@ class DiskEngine(Engine):
         workers: int | None = None,
         damaged: str = "stop",
     ):
-        choice("damaged", damaged, DAMAGED)
         if workers is None:
             cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
             workers = min(cores, MOST_WORKERS) if device.type == "cuda" else 0

@@ -24,7 +24,7 @@ from lt_core.runs import read as read_run
 from lt_core.training import environment
 from lt_core.training.augment import ImageBank
 from lt_core.training.checkpoint import Checkpoint
-from lt_core.training.config import RunConfig, check_device, in_range
+from lt_core.training.config import RunConfig, check_device, in_range, loading
 from lt_core.training.engine import Engine, TestImages
 from lt_core.training.metrics import evaluation
 
@@ -54,7 +54,7 @@ class Images:
         workers: int | None = None,
         damaged: str = "stop",
     ):
-        self.device, self._loader = device, {"workers": workers, "damaged": damaged}
+        self.device, self._loader = device, loading(workers, damaged)
         self._load = partial(data.load, root=data_root, download=download)
         self._train, self._banks, self._evaluated, self._on_device = {}, {}, {}, {}
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from lt_core.data.long_tail import FEW_BELOW, MANY_ABOVE
 from lt_core.parameters import per_class
 from lt_core.rebalancing import rebalance
-
-#: Training images a class: many has more than 100, few fewer than 20, medium the rest.
-MANY_ABOVE, FEW_BELOW = 100, 20
 
 
 def class_accuracy(prediction: np.ndarray, target: np.ndarray, num_classes: int) -> np.ndarray:

@@ -32,7 +32,7 @@ def main(request_path: str, outcome_path: str) -> None:
         outcome = interleaved(
             [RunConfig.from_dict(entry) for entry in request["plan"].values()],
             Store(request["store"]),
-            Images(torch.device("cpu"), request["data_root"]),
+            Images(torch.device("cpu"), request["data_root"], **request["loader"]),
             deadline=request["deadline"],
             report=report,
         )

@@ -130,16 +130,3 @@ def write_folders(root, name="cifar10", names=CLASSES):
             path = root / name / split / names[label] / f"{row}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(encoded(image))
-
-
-def write_own_images(root, train=(12, 5, 3), test=2, names=("ant", "bee", "cat")):
-    """A user's own images: train/CLASS/N.jpg and test/CLASS/N.jpg, of several sizes."""
-    generator = np.random.default_rng(0)
-    for split, counts in (("train", train), ("test", [test] * len(train))):
-        for name, count in zip(names, counts, strict=True):
-            for n in range(count):
-                height, width = generator.integers(24, 48, 2)
-                coarse = generator.integers(0, 256, (3, 4, 4), dtype=np.uint8)
-                pixels = np.kron(coarse, np.ones((1, 12, 12), np.uint8))[:, :height, :width]
-                write_image(root / split / name / f"{n}.jpg", pixels, "JPEG")
-    return root

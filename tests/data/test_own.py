@@ -5,7 +5,7 @@ import shutil
 import time
 
 import pytest
-from small_sets import write_image, write_own_images
+from own_images import write_jpeg, write_own_images
 
 from lt_core import data
 from lt_core.data import own
@@ -64,7 +64,7 @@ def test_the_key_is_the_same_wherever_the_images_lie(folder, tmp_path, monkeypat
 
 def test_other_images_have_another_key(folder):
     before = RunConfig(dataset=f"folder:{folder}", method="softmax")
-    write_image(folder / "train/cat/new.jpg", format="JPEG")
+    write_jpeg(folder / "train/cat/new.jpg")
     own.read.cache_clear()
     assert RunConfig(dataset=f"folder:{folder}", method="softmax").key != before.key
 
@@ -112,7 +112,7 @@ def test_a_table_of_paths_and_labels(folder, head, end):
 )
 def test_a_line_that_cannot_be_used_is_named(tmp_path, line, said):
     folder = tmp_path / "pets"
-    write_image(folder / "pictures/0.jpg", format="JPEG")
+    write_jpeg(folder / "pictures/0.jpg")
     (folder / "images.csv").write_text(TABLE + line)
     with pytest.raises(DataError, match=said):
         data.info(f"folder:{folder}")

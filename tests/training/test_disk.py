@@ -2,21 +2,17 @@
 
 import os
 import signal
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from own_images import write_own_images
 from tiny import epochs, numbers, same_tensors
 
 from lt_core import runs
 from lt_core.errors import ConfigError, DataError, TrainingError, Unfinished
 from lt_core.training import RunConfig, loop, reproduce, train
 from lt_core.training.disk import Pictures
-
-sys.path.append(str(Path(__file__).parents[1] / "data"))
-from small_sets import write_own_images
 
 AUGMENTED = {
     "smallest_crop": 0.25,
@@ -219,7 +215,67 @@ def test_recipes_for_images_on_disk_are_refused_for_images_in_memory(tmp_path):
         train(config, tmp_path)
 
 
-def test_many_runs_share_processes(folder, tmp_path):
-    plan = [disk(folder, seed=seed, epochs=1) for seed in range(2)]
-    reproduce(plan, tmp_path, processes=2, progress=False)
-    assert len(runs.load(tmp_path)) == 2
+def test_processes_that_share_a_plan_know_the_folder_and_what_to_do_with_damage(damaged, tmp_path):
+    plan = [disk(damaged[0], seed=seed, epochs=1) for seed in range(2)]
+    reproduce(plan, tmp_path / "store", processes=2, progress=False, damaged="skip")
+    for config in plan:
+        assert list(runs.open(tmp_path / "store", config.key).history["skipped"]) == [1]
+
+
+# -- the command line ----------------------------------------------------------------------
+
+
+SMALL = "--model resnet_rehearsal --epochs 1 --device cpu"
+
+
+def test_one_command_compares_losses_on_a_folder(folder, tmp_path, call):
+    asked = f"{SMALL} --direct --methods softmax,icb,gala+rebalance --seeds 1 --processes 1"
+    dataset = ("--dataset", f"folder:{folder}")
+    code, out, lines = call(f"reproduce table1 {asked}", *dataset, "--store", tmp_path)
+    assert code == 0, lines
+    for word in ("pets@", "softmax", "icb", "gala+rebalance", "(n=1)"):
+        assert word in out
+    assert len(runs.load(tmp_path)) == 3
+
+
+def test_one_command_trains_on_a_folder(damaged, tmp_path, call):
+    words = (f"run --method icb {SMALL}", "--dataset", f"folder:{damaged[0]}")
+    words = (*words, "--store", tmp_path / "store")
+    code, _, lines = call(*words)
+    assert (code, len(lines)) == (4, 1)
+    assert str(damaged[1]) in lines[0]
+    code, out, _ = call(*words, "--damaged", "skip", "--workers", "1")
+    assert code == 0
+    assert '"evaluated_on": "test"' in out
+    code, _, lines = call(*words, "--workers", "-1")
+    assert (code, lines) == (2, ["lt-core: workers: expected 0 to 1024, got -1"])
+
+
+def test_look_counts_and_finds_what_is_damaged(damaged, call):
+    folder, picture = damaged
+    (folder / "notes.txt").write_text("")
+    code, out, _ = call("look", folder)
+    assert code == 0
+    for line in (
+        f"{folder}: 3 classes",
+        "train: 20 images",
+        "test: 6 images",
+        "factor: 4 (ant has 12 training images, cat 3)",
+        "groups: 0 many (more than 100 training images), 0 medium, 3 few (fewer than 20)",
+        "per class: ant 12, bee 5, cat 3",
+        "other files: 1, not images by their names, left alone",
+    ):
+        assert line in out.splitlines()
+    assert "name of the data set: folder:damaged@" in out
+    code, out, lines = call("look", folder, "--open")
+    assert code == 4
+    assert "opened: 26 images, 1 of them cannot be read" in out
+    assert f"problem: {picture}: not a complete image" in out
+    assert lines == [f"lt-core: {folder}: not all of it can be used, problems above: 1"]
+
+
+def test_look_says_what_is_missing(tmp_path, call):
+    code, out, _ = call("look", tmp_path)
+    assert code == 4
+    assert "expected train/CLASS/*.jpg and test/CLASS/*.jpg" in out
+    assert call("look", tmp_path / "nowhere")[0] == 4
