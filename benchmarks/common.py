@@ -14,7 +14,8 @@ import pandas as pd
 import torch
 
 from lt_core import data
-from lt_core.training import RunConfig, environment
+from lt_core.runs import environment
+from lt_core.training import RunConfig
 from lt_core.training.augment import ImageBank
 from lt_core.training.engine import Engine, TestImages
 

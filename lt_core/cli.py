@@ -195,7 +195,7 @@ def reproduce(
         "deterministic": deterministic,
         **checks.loading(workers, damaged),
     }
-    from lt_core import reproduction
+    from lt_core.book import reproduction
 
     if direct:
         if output is not None:
@@ -264,8 +264,9 @@ def merge(
 
     Example: lt-core merge from-gpu/runs --store runs --records results/table1.csv
     """
-    from lt_core import merging, runs
-    from lt_core import records as record_files
+    from lt_core import runs
+    from lt_core.runs import merging
+    from lt_core.runs import records as record_files
 
     added, known = merging.merge(sources, store)
     print(f"{added} runs added to {store}, {known} were there already")

@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from lt_core import data, models
-from lt_core.training import RunConfig, environment
+from lt_core.runs import environment
+from lt_core.training import RunConfig
 from lt_core.training.augment import ImageBank
 from lt_core.training.engine import Engine, TestImages
 from lt_core.training.loop import choose_device, settings

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from lt_core import losses, records
+from lt_core import losses
 from lt_core.losses.draws import DrawingLoss
+from lt_core.runs import records
 
 #: What the docstring of a loss must say, in the order of a card, and how each part begins.
 PARTS = {

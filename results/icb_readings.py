@@ -33,8 +33,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lt_core import losses, records
+from lt_core import losses
 from lt_core.losses.icb import ICB
+from lt_core.runs import records
 from lt_core.training import RunConfig, reproduce
 
 

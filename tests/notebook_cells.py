@@ -26,7 +26,7 @@ import matplotlib.pyplot as plt
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
-from lt_core import records as recorded
+from lt_core.runs import records as recorded
 
 SHIPPED = recorded.shipped
 

@@ -8,7 +8,10 @@ import ci_book
 import filelock
 import pytest
 
-from lt_core import book, book_pages, errors, machine, notebooks
+from lt_core import book, errors
+from lt_core.book import notebooks
+from lt_core.book import pages as book_pages
+from lt_core.runs import environment
 
 nbformat = pytest.importorskip("nbformat", reason="needs the notebooks extra")
 pytest.importorskip("jupyter_book", reason="needs the book extra")
@@ -100,7 +103,7 @@ def test_pages_show_the_execution_and_not_this_machine(root):
     assert "quick is True" in page
     assert "Values given for this page" in page
     assert "This page was executed with" in page.partition("<h1>")[2][:600]
-    made_with = re.escape(machine.installed("torch"))
+    made_with = re.escape(environment.installed("torch"))
     assert re.search(rf"Executed on \d\d\d\d-.*PyTorch {made_with}", page)
     assert str(root) not in page
     book.save_figure(root / "runs/one.ipynb", "a-line", root / "line.png")

@@ -9,7 +9,8 @@ import warnings
 import pytest
 from stores import add_run, edited, files
 
-from lt_core import cli, reproduction, runs
+from lt_core import cli, runs
+from lt_core.book import reproduction
 from lt_core.runs import CHECKPOINTS, HISTORY, LOGITS, METRICS, RESULT
 
 TINY = "--dataset digits --method softmax --imbalance-factor 100 --epochs 2 --device cpu"

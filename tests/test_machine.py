@@ -40,7 +40,7 @@ def told_from(folder):
     shutil.copytree(PACKAGE, folder / "lt_core", ignore=ignored)
     environment = {k: v for k, v in os.environ.items() if k != "LT_COMMIT"}
     environment |= GIT | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-    code = "from lt_core import machine; print(machine.commit() or None, machine.checkout())"
+    code = "from lt_core.runs import environment as e; print(e.commit() or None, e.checkout())"
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, cwd=folder, capture_output=True, check=True
     )

@@ -6,9 +6,9 @@ import os
 import pytest
 from stores import IN_PLACE_OF_A_FILE, Killed, add_run, disk_full, edited, files, stopped_at
 
-from lt_core import merging, runs
+from lt_core import runs
 from lt_core.errors import StoreError
-from lt_core.runs import CHECKPOINTS, HISTORY, LOGITS, METRICS, RESULT, Store
+from lt_core.runs import CHECKPOINTS, HISTORY, LOGITS, METRICS, RESULT, Store, merging
 
 
 @pytest.fixture

@@ -15,7 +15,9 @@ import pytest
 from stores import IN_PLACE_OF_A_FILE, Killed, add_run, files, stopped_at
 
 import lt_core
-from lt_core import errors, machine, notebook_parameters, notebook_process, notebooks, records, runs
+from lt_core import errors, runs
+from lt_core.book import notebooks, parameters, process
+from lt_core.runs import environment, records
 
 nbformat = pytest.importorskip("nbformat", reason="needs the notebooks extra")
 pytest.importorskip("papermill", reason="needs the notebooks extra")
@@ -106,7 +108,7 @@ def wait_until(condition, seconds=20.0):
     ],
 )
 def test_values_are_converted_to_the_declared_type(declared, name, given, expected):
-    converted = notebook_parameters.convert(declared[name], given, "x.ipynb")
+    converted = parameters.convert(declared[name], given, "x.ipynb")
     assert converted == expected
     assert type(converted) is type(expected)
 
@@ -138,7 +140,7 @@ def test_values_are_converted_to_the_declared_type(declared, name, given, expect
 )
 def test_values_of_another_type_are_refused_by_name(declared, name, given):
     with pytest.raises(errors.ConfigError, match=rf"x\.ipynb: parameter {name} must be") as caught:
-        notebook_parameters.convert(declared[name], given, "x.ipynb")
+        parameters.convert(declared[name], given, "x.ipynb")
     assert "\n" not in str(caught.value)
 
 
@@ -172,10 +174,10 @@ def test_a_value_without_meaning_is_refused_before_a_kernel_starts(tmp_path, giv
 def test_rows_with_commas_in_their_names_are_parameters_of_the_tables_notebook():
     declared = notebooks.parameters_of(ROOT / "notebooks/reproduce_table3.ipynb")
     given = {"methods": "icb[intra,ura],softmax", "imbalance_factors": "100,10"}
-    checked = notebook_parameters.check(declared, given, "x.ipynb")
+    checked = parameters.check(declared, given, "x.ipynb")
     assert checked == {"methods": ["icb[intra,ura]", "softmax"], "imbalance_factors": [100, 10]}
     with pytest.raises(errors.ConfigError, match=r"did you mean 'icb\[intra,ura\]'"):
-        notebook_parameters.check(declared, {"methods": "icb[intra,urs],softmax"}, "x.ipynb")
+        parameters.check(declared, {"methods": "icb[intra,urs],softmax"}, "x.ipynb")
 
 
 @pytest.mark.parametrize("name", ["epochs", "imbalance_factor", "seed"])
@@ -240,7 +242,7 @@ def executed_before(output, state="finished"):
     """What an earlier execution into ``output`` left."""
     output.write_text("an older output")
     status = {"state": state, "source_sha256": "", "output_sha256": sha256(output)}
-    notebook_process.beside(output, ".status.json").write_text(json.dumps(status))
+    process.beside(output, ".status.json").write_text(json.dumps(status))
 
 
 def sha256(path):
@@ -326,14 +328,14 @@ def test_killed_around_every_operation_its_output_is_known_as_its_own(tmp_path, 
     def executed(job, partial):
         partial.write_text(source.read_text())
 
-    monkeypatch.setattr(notebook_process, "_papermill", executed)
+    monkeypatch.setattr(process, "_papermill", executed)
     status = {"source_sha256": sha256(source)}
     job = {"output": str(output), "name": "x.ipynb", "status": status}
     for number in range(1, 20):
         with monkeypatch.context() as patched:
             seen = stopped_at(number, patched, Killed)
             with contextlib.suppress(Killed):
-                assert notebook_process._execute(job) == 0
+                assert process._execute(job) == 0
         notebooks._refuse_to_replace(output, source)
         if len(seen) < number:
             break
@@ -393,7 +395,8 @@ def test_a_notebook_that_takes_too_long_is_stopped(tmp_path, monkeypatch):
 SLEEPER = "open(name, 'w').close()\nimport time; time.sleep(60)"
 CALL = """\
 import sys
-from lt_core import errors, notebooks
+from lt_core import errors
+from lt_core.book import notebooks
 try:
     notebooks.run(*sys.argv[1:3], {"name": sys.argv[3]})
 except errors.LtError as error:
@@ -437,7 +440,7 @@ def test_the_runner_killed_leaves_no_kernel_and_no_result(tmp_path, sleeping):
     runner = [
         pid
         for pid in kernels_of(tmp_path)
-        if b"lt_core.notebook_process" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        if b"lt_core.book.process" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
     os.kill(runner[0], signal.SIGKILL)
     assert sleeping.wait(20) == notebooks.NotebookStopped.exit_code
@@ -491,9 +494,9 @@ def test_the_code_of_a_page_covers_the_records_that_ship(tmp_path, monkeypatch, 
 
 @pytest.mark.parametrize("package", notebooks.PACKAGES)
 def test_the_code_of_a_page_covers_the_versions_of_packages(monkeypatch, package):
-    before, installed = notebooks.code_sha256(), machine.installed
+    before, installed = notebooks.code_sha256(), environment.installed
     new = lambda name: "0.0.1" if name == package else installed(name)  # noqa: E731
-    monkeypatch.setattr(machine, "installed", new)
+    monkeypatch.setattr(environment, "installed", new)
     assert notebooks.code_sha256() != before
 
 

@@ -10,7 +10,8 @@ import yaml
 
 nbformat = pytest.importorskip("nbformat", reason="needs the notebooks extra")
 
-from lt_core import book, notebooks  # noqa: E402
+from lt_core import book  # noqa: E402
+from lt_core.book import notebooks  # noqa: E402
 
 each = pytest.mark.parametrize("path", ci_book.NOTEBOOKS, ids=lambda path: path.stem)
 

@@ -16,9 +16,9 @@ from stores import (
     stopped_at,
 )
 
-from lt_core import records, runs
+from lt_core import runs
 from lt_core.errors import StoreError
-from lt_core.runs import HISTORY, LOGITS, METRICS, RESULT
+from lt_core.runs import HISTORY, LOGITS, METRICS, RESULT, records
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_a_run_damaged_while_it_is_read_is_set_aside(store, monkeypatch):
         (store / "1234567890123456" / HISTORY).write_bytes(b"damaged")
         return found
 
-    monkeypatch.setattr(runs, "scan", damaged_after)
+    monkeypatch.setattr(runs.store, "scan", damaged_after)
     results = records.of_store(store)
     for frame in results:
         assert set(frame["key"]) == {"12345678901234e5"}
@@ -148,7 +148,7 @@ def test_a_record_that_no_table_could_read_is_not_written(tmp_path):
     result = json.loads((run.path / RESULT).read_bytes())
     del result["record"]["precision"]
     parts = result["config"], result["record"], result["files"]
-    (run.path / RESULT).write_bytes(runs.result_bytes("a", *parts))
+    (run.path / RESULT).write_bytes(runs.store.result_bytes("a", *parts))
     with pytest.raises(StoreError, match="column 'precision' is missing"):
         records.write(tmp_path / "runs", tmp_path / "table.csv")
     assert not (tmp_path / "table.csv").exists()

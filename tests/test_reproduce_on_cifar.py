@@ -6,7 +6,9 @@ import sys
 
 import pytest
 
-from lt_core import notebooks, records, runs
+from lt_core import runs
+from lt_core.book import notebooks
+from lt_core.runs import records
 
 DATA = os.environ.get("LT_DATA_ROOT")
 METHODS = ("softmax", "icb")  # the README has gala too: minutes more of the same

@@ -65,14 +65,14 @@ def test_logits_may_be_left_behind(tmp_path):
 
 def test_a_failed_write_keeps_the_old_file_and_leaves_no_other(tmp_path, monkeypatch):
     path = tmp_path / "file"
-    runs.write_atomically(path, b"old")
+    runs.store.write_atomically(path, b"old")
 
     def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        runs.write_atomically(path, b"new")
+        runs.store.write_atomically(path, b"new")
     assert files(tmp_path) == {"file": b"old"}
 
 
@@ -172,7 +172,7 @@ def test_a_result_in_another_encoding_is_named(pair, encoding):
     "change",
     [
         *({"top1": value} for value in ("high", [61.25], {}, 101.0, -1, 10**400)),
-        *({name: "x"} for name in runs.NUMBERS),
+        *({name: "x"} for name in runs.store.NUMBERS),
         {"device": ["cpu"]},
     ],
     ids=str,
@@ -180,7 +180,7 @@ def test_a_result_in_another_encoding_is_named(pair, encoding):
 def test_a_record_that_cannot_be_right_is_named_however_it_is_sealed(pair, change):
     result = json.loads((pair.path / RESULT).read_bytes())
     parts = result["config"], result["record"] | change, result["files"]
-    (pair.path / RESULT).write_bytes(runs.result_bytes(KEY, *parts))
+    (pair.path / RESULT).write_bytes(runs.store.result_bytes(KEY, *parts))
     frame = runs.load(pair.path.parent)
     assert frame["key"].tolist() == ["untouched"]
     (reason,) = frame.attrs["set_aside"]
@@ -192,7 +192,7 @@ def test_a_record_that_cannot_be_right_is_named_however_it_is_sealed(pair, chang
 def test_a_result_of_wrong_types_is_named_however_it_is_sealed(pair, parts):
     names = "config", "record", "files"
     result = {"format": 1, "key": KEY, **dict(zip(names, parts, strict=True))}
-    result["sha256"] = runs._seal(result)
+    result["sha256"] = runs.store._seal(result)
     (pair.path / RESULT).write_text(json.dumps(result))
     (reason,) = set_aside(pair.path.parent)
     assert reason.startswith(f"{pair.path / RESULT}: damaged")
@@ -365,7 +365,7 @@ def test_five_hundred_runs_load_at_once(pair):
         for name in (METRICS, HISTORY):
             os.link(pair.path / name, directory / name)
         (directory / RESULT).write_bytes(
-            runs.result_bytes(key, result["config"], result["record"], result["files"])
+            runs.store.result_bytes(key, result["config"], result["record"], result["files"])
         )
     started = time.perf_counter()
     assert len(runs.load(pair.path.parent)) == 502

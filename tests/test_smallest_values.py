@@ -14,7 +14,7 @@ import pytest
 
 nbformat = pytest.importorskip("nbformat", reason="needs the notebooks extra")
 
-from lt_core import notebooks  # noqa: E402
+from lt_core.book import notebooks  # noqa: E402
 
 SCRIPT = Path(__file__).with_name("notebook_cells.py")
 TABLES = [p for p in ci_book.NOTEBOOKS if p.stem.startswith(("reproduce_", "table1_"))]

@@ -9,9 +9,10 @@ import pytest
 import stores
 from made_up_records import records
 
-from lt_core import cli, notebook_parameters, notebooks, reproduction, runs, tables
+from lt_core import cli, runs, tables
+from lt_core.book import notebooks, parameters, reproduction
 from lt_core.errors import ConfigError
-from lt_core.records import committed
+from lt_core.runs.records import committed
 
 METHODS = ["softmax", "gala"]
 
@@ -153,9 +154,9 @@ def test_a_list_with_brackets_is_a_parameter_of_a_notebook():
     declared = notebooks.parameters_of(reproduction.notebook_path("reproduce_table3"))
     rows = ["icb[intra,ura]", "softmax"]
     for given in (rows, tuple(rows), "icb[intra,ura],softmax", " icb[intra,ura] , softmax "):
-        assert notebook_parameters.check(declared, {"methods": given}, "x") == {"methods": rows}
+        assert parameters.check(declared, {"methods": given}, "x") == {"methods": rows}
     with pytest.raises(ConfigError, match="did you mean"):
-        notebook_parameters.check(declared, {"methods": "icb[intra,urra]"}, "x")
+        parameters.check(declared, {"methods": "icb[intra,urra]"}, "x")
 
 
 # all that is wanted

@@ -12,7 +12,7 @@ from made_up_records import records
 
 from lt_core import losses, tables
 from lt_core.errors import ConfigError, LtError
-from lt_core.records import of_store
+from lt_core.runs.records import of_store
 from lt_core.training import RunConfig
 
 HOSTILE = "<img src=x onerror=alert(1)> | $x^2$ 類 " + "w" * 200

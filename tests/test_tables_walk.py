@@ -11,7 +11,7 @@ from made_up_records import records
 
 from lt_core import tables
 from lt_core.errors import ConfigError
-from lt_core.records import Results
+from lt_core.runs.records import Results
 from lt_core.training import RunConfig
 
 OPTIONS = [
@@ -105,7 +105,8 @@ OF_THE_COMMAND_LINE = [
 @pytest.mark.parametrize("option", OF_THE_COMMAND_LINE, ids=str)
 @pytest.mark.parametrize("table", tables.names())
 def test_the_printed_command_is_one_that_the_command_line_takes(table, option, monkeypatch):
-    from lt_core import cli, reproduction
+    from lt_core import cli
+    from lt_core.book import reproduction
 
     request, taken = requested(table, option), {}
     monkeypatch.setattr(

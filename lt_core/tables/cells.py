@@ -87,7 +87,7 @@ def by_class(
     """Training images ``(C,)``, and by method the test accuracy ``(seeds, C)`` as fractions.
 
     ``cells`` of one protocol, at ``factor``; ``classes`` as in
-    :class:`lt_core.records.Results`. Methods and runs that it does not hold are left out.
+    :class:`lt_core.runs.records.Results`. Methods and runs that it does not hold are left out.
     """
     counts, found = np.array([], dtype=int), {}
     runs = dict(list(classes.sort_values("class_rank").groupby("key")))
@@ -104,7 +104,7 @@ def by_epoch(
 ) -> dict[str, list[pd.DataFrame]]:
     """By method the histories of its runs at ``factor``, as ``plotting.training_curves`` wants.
 
-    ``history`` as in :class:`lt_core.records.Results`; a re-balanced row has none of its own.
+    ``history`` as in :class:`lt_core.runs.records.Results`; a re-balanced row has none of its own.
     """
     runs = dict(list(history.groupby("key")))
     part = cells[(cells["imbalance_factor"] == factor) & ~cells["rebalanced"].astype(bool)]

@@ -19,9 +19,8 @@ import torch
 
 from lt_core import data
 from lt_core.errors import ConfigError, DataError, TrainingError, Unfinished
-from lt_core.runs import Run, Store
+from lt_core.runs import Run, Store, environment
 from lt_core.runs import read as read_run
-from lt_core.training import environment
 from lt_core.training.augment import ImageBank
 from lt_core.training.checkpoint import Checkpoint
 from lt_core.training.config import RunConfig, check_device, in_range, loading

@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from lt_core import data, records
+from lt_core import data
+from lt_core.runs import records
 
 FOLDER = records.shipped("results") / "subsets"
 MANIFESTS = sorted(FOLDER.glob("*.json*"))

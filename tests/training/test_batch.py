@@ -15,7 +15,8 @@ from crash import Faults, disk_full, ended, start
 from stores import edited, files
 from tiny import numbers, tiny, trained
 
-from lt_core import cli, losses, notebooks, reproduction, runs
+from lt_core import cli, losses, runs
+from lt_core.book import notebooks, reproduction
 from lt_core.errors import BusyError, ConfigError, DataError, StoreError, TrainingError, Unfinished
 from lt_core.losses.focal import Focal
 from lt_core.losses.softmax import Softmax

@@ -4,8 +4,8 @@ import functools
 
 import torch
 
-from lt_core.merging import CIRCUMSTANCES
 from lt_core.runs import Store
+from lt_core.runs.merging import CIRCUMSTANCES
 from lt_core.training import RunConfig
 from lt_core.training.engine import Engine
 from lt_core.training.loop import Images, training

@@ -39,8 +39,8 @@ from typing import TYPE_CHECKING
 
 import filelock
 
-from lt_core import machine
 from lt_core.errors import BusyError, CheckpointError, StoreError
+from lt_core.runs.environment import checkout
 
 if TYPE_CHECKING:  # imported where they are used: to show a finished run takes neither
     import numpy as np
@@ -315,8 +315,8 @@ def default_store(start: str | os.PathLike = ".") -> Path:
     folder or papermill in the caller's.
     """
     start = Path(start).resolve()
-    around = filter(machine.checkout, (start, *start.parents))
-    return (next(around, None) or machine.checkout() or start) / "runs"
+    around = filter(checkout, (start, *start.parents))
+    return (next(around, None) or checkout() or start) / "runs"
 
 
 def missing_store(path: str | os.PathLike) -> str:

@@ -1,6 +1,6 @@
 """Build the book from notebooks that the project's own runner executed.
 
-This file executes, :mod:`lt_core.book_pages` makes pages. Three folders:
+This file executes, :mod:`lt_core.book.pages` makes pages. Three folders:
 ``_run/notebooks`` holds executed notebooks with their status, ``_run/source`` what
 jupyter-book reads, ``OUT/html`` the pages. A notebook is executed again only if its
 source, ours, its parameters or the store's results changed, and jupyter-book itself
@@ -20,11 +20,11 @@ from pathlib import Path
 
 import filelock
 
-from lt_core import book_pages, errors, notebooks
-from lt_core.book_pages import BookError
-from lt_core.notebook_process import sha256, write
-
-__all__ = ["BookError", "Page", "build", "execute", "metrics", "save_figure"]
+from lt_core import errors
+from lt_core.book import notebooks
+from lt_core.book import pages as book_pages
+from lt_core.book.pages import BookError as BookError
+from lt_core.book.process import sha256, write
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Where the package runs, told without torch: processor, commit, installed versions."""
+"""What made a result: versions, hardware and commit, which every record carries."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ import platform
 import subprocess
 import tomllib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import lt_core
+
+if TYPE_CHECKING:
+    import torch
 
 
 @functools.cache
@@ -72,3 +76,25 @@ def installed(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return ""
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """The versions that a record carries."""
+    import torch
+
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "lt_core": lt_core.__version__,
+        "commit": commit(),
+    }
+
+
+def hardware(device: torch.device) -> str:
+    """The device's name; for a CPU also the number of threads, which changes sums."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{processor()}, {torch.get_num_threads()} threads"

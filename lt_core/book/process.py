@@ -1,4 +1,4 @@
-"""The process that executes one notebook; :mod:`lt_core.notebooks` starts it.
+"""The process that executes one notebook; :mod:`lt_core.book.notebooks` starts it.
 
 It reads its job from standard input and stops when that ends, because then its
 parent is gone. It trusts an execution only if the kernel answered for every cell.
@@ -17,7 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import lt_core
-from lt_core import errors, machine
+from lt_core import errors
+from lt_core.runs import environment
 
 STOP_SECONDS = 15  # for a notebook to shut its kernel down before it is killed
 STOPPED = 130  # exit code after a signal
@@ -38,10 +39,10 @@ def _execute(job: dict) -> int:
         "state": "running",
         "started": _now(),
         "python": sys.version.split()[0],
-        "torch": machine.installed("torch"),
+        "torch": environment.installed("torch"),
         "lt_core": lt_core.__version__,
-        "commit": machine.commit(),
-        "processor": machine.processor(),
+        "commit": environment.commit(),
+        "processor": environment.processor(),
     }
     partial = beside(output, ".partial.ipynb")
     try:
@@ -127,7 +128,7 @@ def _place(number: int, cell) -> dict:
 
 
 def _finished_text(partial: Path, name: str) -> str:
-    """The executed notebook as text, without the paths of this machine."""
+    """The executed notebook as text, without the paths of this environment."""
     import nbformat
 
     notebook = nbformat.read(partial, as_version=4)

@@ -26,7 +26,7 @@ def notebook(
     ``resources`` how it is made (arguments of :func:`lt_core.training.reproduce`).
     ``"wanted"`` spans all tables and has no notebook: its runs are made directly.
     """
-    from lt_core import notebooks
+    from lt_core.book import notebooks
 
     if table == "wanted":
         if output is not None:

@@ -19,8 +19,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lt_core import errors, notebooks
-from lt_core.notebook_process import tags, write
+from lt_core import errors
+from lt_core.book import notebooks
+from lt_core.book.process import tags, write
 
 if TYPE_CHECKING:
     import nbformat

@@ -17,8 +17,9 @@ import numpy as np
 import pandas as pd
 
 import lt_core
-from lt_core import machine, runs
 from lt_core.errors import StoreError
+from lt_core.runs import environment
+from lt_core.runs import store as runs
 
 #: What a record must hold for a table to count it.
 REQUIRED = (
@@ -159,7 +160,7 @@ def _parsed(path: Path) -> pd.DataFrame:
 
 def shipped(folder: str) -> Path:
     """``results`` or ``benchmarks``: in a checkout at its top, else inside the package."""
-    return (machine.checkout() or Path(lt_core.__file__).parent) / folder
+    return (environment.checkout() or Path(lt_core.__file__).parent) / folder
 
 
 def beside(path: Path, what: str) -> Path:

@@ -27,8 +27,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lt_core import errors, machine, notebook_parameters, records, runs
-from lt_core.notebook_process import (
+import lt_core
+from lt_core import errors, runs
+from lt_core.book import parameters as declarations
+from lt_core.book.process import (
     STOP_SECONDS,
     STOPPED,
     beside,
@@ -38,9 +40,12 @@ from lt_core.notebook_process import (
     tags,
     write,
 )
+from lt_core.runs import environment as made_by
+from lt_core.runs import records
+from lt_core.runs.store import read_bytes
 
 #: Files of the package that nothing that computes imports.
-LEFT_OUT = ("cli.py", "book.py", "book_pages.py")
+LEFT_OUT = ("cli.py", "building.py", "pages.py")
 #: Packages whose version can change what a page shows.
 PACKAGES = (
     *("torch", "torchvision", "pytorch-lightning", "numpy", "scipy", "statsmodels", "pandas"),
@@ -96,7 +101,7 @@ def run(
     notebook = _load(path)
     _refuse_to_replace(output, path)
     declared = parameters_of(path)
-    given = notebook_parameters.check(declared, parameters or {}, path.name)
+    given = declarations.check(declared, parameters or {}, path.name)
     resolved = {name: p.default for name, p in declared.items()} | given
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -129,7 +134,7 @@ def run(
     raise _error_of(status, code, log, path.name, output)
 
 
-def parameters_of(path: str | os.PathLike) -> dict[str, notebook_parameters.Parameter]:
+def parameters_of(path: str | os.PathLike) -> dict[str, declarations.Parameter]:
     """The parameters that the notebook declares in its cell tagged ``parameters``."""
     notebook = _load(Path(path))
     cells = [cell for cell in notebook.cells if "parameters" in tags(cell)]
@@ -137,13 +142,13 @@ def parameters_of(path: str | os.PathLike) -> dict[str, notebook_parameters.Para
         raise errors.ConfigError(
             f"{Path(path).name}: expected one cell tagged 'parameters', found {len(cells)}"
         )
-    return notebook_parameters.read(cells[0].source, Path(path).name)
+    return declarations.read(cells[0].source, Path(path).name)
 
 
 def read_status(output: str | os.PathLike) -> dict | None:
     """What is known of the last execution into ``output``, or None."""
     try:
-        status = json.loads(runs.read_bytes(beside(Path(output), ".status.json")))
+        status = json.loads(read_bytes(beside(Path(output), ".status.json")))
     except (OSError, ValueError, RecursionError):
         return None
     return status if isinstance(status, dict) and "source_sha256" in status else None
@@ -163,7 +168,7 @@ def code_sha256() -> str:
     That is all that ships: our sources, without the command line and the book, with the
     papers' numbers, the records and subsets, and the benchmarks; and the versions.
     """
-    package = Path(__file__).parent
+    package = Path(lt_core.__file__).parent
     seen = hashlib.sha256(sys.version.encode())
     for folder in (package, records.shipped("results"), records.shipped("benchmarks")):
         for path in sorted(folder.rglob("*")):
@@ -171,7 +176,7 @@ def code_sha256() -> str:
                 name = f"{folder.name}/{path.relative_to(folder).as_posix()}"
                 seen.update(f"{name}\0{sha256(path)}\n".encode())
     for name in PACKAGES:
-        seen.update(f"{name} {machine.installed(name)}\n".encode())
+        seen.update(f"{name} {made_by.installed(name)}\n".encode())
     return seen.hexdigest()
 
 
@@ -210,7 +215,7 @@ def _refuse_to_replace(output: Path, source: Path) -> None:
 def _wrote(status: dict | None, output: Path) -> bool:
     """Whether the file at ``output`` is the one that the execution with this status wrote."""
     try:
-        found = hashlib.sha256(runs.read_bytes(output)).hexdigest()
+        found = hashlib.sha256(read_bytes(output)).hexdigest()
     except errors.StoreError:
         return False
     return status is not None and status.get("output_sha256") == found
@@ -226,7 +231,7 @@ def _supervise(
     """
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
         child = subprocess.Popen(
-            [sys.executable, "-m", "lt_core.notebook_process"],
+            [sys.executable, "-m", "lt_core.book.process"],
             stdin=subprocess.PIPE,
             stdout=None if job["stream"] else subprocess.DEVNULL,
             stderr=log,

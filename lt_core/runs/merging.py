@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from lt_core.errors import StoreError
-from lt_core.runs import (
+from lt_core.runs.store import (
     CHECKPOINTS,
     HISTORY,
     LOGITS,
