@@ -311,11 +311,3 @@ def _shown(value: Any) -> str:
         text = repr(value)
         return text if len(text) <= 30 else f"{text[:27]}..."
     return f"a {type(value).__name__}"
-
-
-def number(name, value, minimum=-_LARGEST, maximum=_LARGEST, below=None):
-    return convert(name, value, Annotated[float, Range(minimum, maximum, below=below)])
-
-
-def whole(name, value, minimum, maximum):
-    return convert(name, value, Annotated[int, Range(minimum, maximum)])

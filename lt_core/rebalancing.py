@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lt_core.errors import ConfigError, DataError
-from lt_core.parameters import number, per_class
+from lt_core.parameters import Range, convert, per_class
 
+Finite, NotNegative = Annotated[float, Range()], Annotated[float, Range(0)]
 SMALLEST = float(np.finfo(np.float64).smallest_subnormal)
 Scores = TypeVar("Scores", Tensor, np.ndarray)
 #: One number per class, in their order, or by class: a dict or pandas Series with keys 0 to C - 1.
@@ -72,7 +73,7 @@ def rebalance_by(probabilities: Scores, reference_sums: PerClass, tau: float = 1
     values = _matrix("probabilities", probabilities)
     sums = _vector("reference_sums", reference_sums, values, SMALLEST)
     # In logs: the power of a small sum leaves the range of numbers before the score does.
-    scores = (values.log() - number("tau", tau, minimum=0) * sums.log()).exp()
+    scores = (values.log() - convert("tau", tau, NotNegative) * sums.log()).exp()
     return _like(scores, probabilities)
 
 
@@ -93,7 +94,7 @@ def adjust_logits(logits: Scores, class_counts: PerClass, tau: float = 1.0) -> S
     values = _matrix("logits", logits)
     counts = _vector("class_counts", class_counts, values, 1, images=True)
     log_prior = (counts / counts.sum()).log()
-    return _like(values - number("tau", tau) * log_prior, logits)
+    return _like(values - convert("tau", tau, Finite) * log_prior, logits)
 
 
 def tau_normalise(
@@ -120,7 +121,7 @@ def tau_normalise(
     norms = _vector("weight_norms", weight_norms, values, SMALLEST)
     if bias is not None:
         values = values - _vector("bias", bias, values, -math.inf)
-    return _like(values / norms ** number("tau", tau), logits)
+    return _like(values / norms ** convert("tau", tau, Finite), logits)
 
 
 def _matrix(name: str, values: Tensor | np.ndarray) -> Tensor:

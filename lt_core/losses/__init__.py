@@ -22,7 +22,10 @@ from lt_core.errors import ConfigError, unknown
 if TYPE_CHECKING:
     from lt_core.losses.base import LongTailLoss
 
-__all__ = ["LongTailLoss", "converted", "create", "defaults", "names", "register", "takes_cosines"]
+__all__ = [
+    *("LongTailLoss", "converted", "create", "defaults", "functional", "names", "register"),
+    "takes_cosines",
+]
 
 #: One line registers a loss: its class, in the file of its name. The order is that of the tables.
 _METHODS: dict[str, str | type[LongTailLoss]] = {
@@ -50,9 +53,13 @@ _ANNOTATIONS = {
 }
 
 # The classes are imported when they are used, and torch with them.
-__getattr__ = lazily(
+_class = lazily(
     __name__, {"LongTailLoss": "base", **{name: method for method, name in _METHODS.items()}}
 )
+
+
+def __getattr__(name: str) -> Any:
+    return import_module(f"{__name__}.functional") if name == "functional" else _class(name)
 
 
 def names() -> tuple[str, ...]:

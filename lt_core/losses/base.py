@@ -1,24 +1,29 @@
-"""What every loss shares: checks, reduction, state that several ranks agree on.
+"""What every loss shares: checks, reductions, the function beside the class, state over ranks.
 
-A loss implements :meth:`LongTailLoss.per_sample`; everything here is applied
-around it once, so that a new loss holds only its own mathematics.
+A loss implements :meth:`LongTailLoss.per_sample`; everything here is applied around it once,
+so that a new loss holds only its own mathematics.
 """
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from lt_core.errors import ConfigError
-from lt_core.parameters import COUNT_LABELS, per_class
+from lt_core.parameters import COUNT_LABELS, converted, declared, per_class
 
 REDUCTIONS = ("mean", "weighted_mean", "sum", "none")
 #: How far beyond 1 rounding takes a cosine: of two vectors normalised in bfloat16, 1 %.
 COSINE_TOLERANCE = 0.02
+#: An argument of a loss's function that holds one value per class, shape ``(C,)``.
+PerClass = Tensor
 
 
 class LongTailLoss(nn.Module, abc.ABC):
@@ -26,24 +31,35 @@ class LongTailLoss(nn.Module, abc.ABC):
 
     Parameters
     ----------
-    class_counts : sequence, array or mapping of int, shape ``(C,)``
+    class_counts : sequence, array or mapping of int, shape (C,)
         Training images per class, each at least 1, ``C >= 2``, in the order of the classes. A
         mapping or a pandas Series is read by its keys, which must be 0 to C - 1.
-    reduction : str
-        ``"mean"`` divides the sum by the batch size, ``"weighted_mean"`` by the
-        sum of the sample weights, ``"sum"`` by nothing; ``"none"`` keeps ``(N,)``.
+    reduction : {"mean", "weighted_mean", "sum", "none"}
+        ``"mean"`` divides the sum of the losses by the batch size, ``"weighted_mean"`` by the
+        sum of the samples' weights, ``"sum"`` by nothing; ``"none"`` keeps ``(N,)``.
+    **params
+        The parameters of a subclass as it declares them. They are converted to their types,
+        checked against their ranges and kept as attributes.
 
-    Subclasses implement ``per_sample(logits, target) -> (loss, weight)`` with
-    float32 or float64 logits ``(N, C)``, ``loss`` ``(N,)`` already multiplied by
-    its weight, and ``weight`` ``(N,)`` or ``None`` (all ones).
+    Raises
+    ------
+    ConfigError
+        A ``ValueError`` that names the argument, what was expected and what was given: for
+        parameters here, for wrong shapes and types of logits and target at every call, for
+        labels out of range and logits that are not finite at every call on a CPU.
+
+    Notes
+    -----
+    A call ``loss(logits, target)`` takes logits ``(N, C)`` in floating point and class indices
+    ``(N,)`` in int64, and returns nats in float32 or float64.
+
+    Subclasses implement ``per_sample(logits, target) -> (loss, weight)`` with float32 or float64
+    logits; ``loss`` ``(N,)`` is already multiplied by its weight, and ``weight`` is ``(N,)`` or
+    ``None`` (all ones).
 
     Counts and state are float64 or whole, so that they stay exact; ``half()`` leaves them
-    alone. Apple's MPS has no float64: ``to("mps")`` makes them float32, in which a class's
-    count of more than 2^24 samples no longer grows by one, and they stay float32 when moved
-    back.
-
-    Raises :class:`~lt_core.errors.ConfigError`, a ``ValueError``, that names the
-    argument, what was expected and what was received.
+    alone. Apple's MPS has no float64: ``to("mps")`` makes them float32, in which a count of more
+    than 2^24 samples no longer grows by one, and they stay float32 when moved back.
     """
 
     #: True when the loss expects cosines in [-1, 1], from ``classifier="cosine"``.
@@ -51,7 +67,7 @@ class LongTailLoss(nn.Module, abc.ABC):
     #: A loss that draws random numbers owns a generator; the others have none.
     generator: torch.Generator | None = None
 
-    def __init__(self, class_counts: Sequence[int], reduction: str = "mean"):
+    def __init__(self, class_counts: Sequence[int], reduction: str = "mean", **params: Any):
         super().__init__()
         counts = per_class("class_counts", class_counts, minimum=1, images=True)
         if len(counts) < 2:
@@ -59,12 +75,13 @@ class LongTailLoss(nn.Module, abc.ABC):
                 "class_counts: expected one count for each of at least 2 classes, got "
                 f"{len(counts)}; {COUNT_LABELS}"
             )
-        if reduction not in REDUCTIONS:
-            raise ConfigError(f"reduction: expected one of {REDUCTIONS}, got {reduction!r}")
         self.num_classes = len(counts)
-        self.reduction = reduction
+        self.reduction = _checked_reduction(reduction)
         counts = torch.tensor(counts, dtype=torch.int64)
         self.register_buffer("class_counts", counts, persistent=False)
+        self._given = tuple(params)
+        for name, value in converted(_name_of(type(self)), _kinds(type(self)), params).items():
+            setattr(self, name, value)
 
     def _apply(self, fn, recurse=True):
         """Move, but keep the precision of counts and state: ``half()`` is for networks.
@@ -86,9 +103,9 @@ class LongTailLoss(nn.Module, abc.ABC):
     def set_epoch(self, epoch: float, epochs: int) -> None:
         """Tell the loss that epoch ``epoch`` (from 0) of ``epochs`` begins.
 
-        Called once per epoch, outside any captured graph. State that follows the
-        epoch must live in buffers that are changed in place. A run that is shorter
-        than its recipe counts in the recipe's epochs, which then may be fractions.
+        Called once per epoch, outside any captured graph. State that follows the epoch must live
+        in buffers that are changed in place. A run that is shorter than its recipe counts in the
+        recipe's epochs, which then may be fractions.
         """
 
     @abc.abstractmethod
@@ -96,16 +113,16 @@ class LongTailLoss(nn.Module, abc.ABC):
         """The loss of each sample ``(N,)``, and its weight ``(N,)`` or None."""
 
     def forward(self, logits: Tensor, target: Tensor, **draws: Tensor | None) -> Tensor:
+        """The reduced loss, in nats; ``draw`` is for the losses that draw random numbers."""
         return reduce(*self._each(logits, target, **draws), self.reduction)
 
     def mixed(self, logits: Tensor, target: Tensor, other: Tensor, share: Tensor) -> Tensor:
         r"""Loss of images mixed from two: :math:`\lambda_i \ell(z_i, y_i) + (1 - \lambda_i)
         \ell(z_i, y'_i)`, with ``share`` ``(N,)`` for lambda and ``other`` ``(N,)`` for y'.
 
-        Images' weights are mixed like their losses before the reduction. Statistics count
-        every image twice, in full under either label, as in published loops, which call the
-        loss twice; where the second labels are the first in another order, classes keep
-        their frequencies.
+        The weights are mixed like the losses before the reduction. Statistics count every image
+        twice, in full under either label, as in published loops, which call the loss twice; where
+        the second labels are the first in another order, classes keep their frequencies.
         """
         loss, weight = self._each(logits, target)
         other_loss, other_weight = self._each(logits, other)
@@ -115,7 +132,7 @@ class LongTailLoss(nn.Module, abc.ABC):
         return reduce(loss, weight, self.reduction)
 
     def _each(self, logits: Tensor, target: Tensor, **draws) -> tuple[Tensor, Tensor | None]:
-        logits = self.checked(logits, target)
+        logits = checked(logits, target, self.num_classes, self.takes_cosines)
         if not len(target):  # an empty batch is 0 and leaves the state alone
             return logits.sum(dim=1), None
         return self.per_sample(logits, target, **draws)
@@ -125,39 +142,115 @@ class LongTailLoss(nn.Module, abc.ABC):
         """State moves in training only: neither in ``eval()`` nor under ``no_grad()``."""
         return self.training and torch.is_grad_enabled()
 
-    def checked(self, logits: Tensor, target: Tensor) -> Tensor:
-        """``logits`` in at least float32, after everything that can be checked cheaply.
-
-        Shapes and types are checked always. Label range and finiteness need a look
-        at the values: on a CPU that costs nothing, on a GPU it would stall the
-        stream, so there the data loader and the training loop look instead.
-        """
-        for name, given in (("logits", logits), ("target", target)):
-            if not isinstance(given, Tensor):
-                raise ConfigError(f"{name}: expected a torch tensor, got a {type(given).__name__}")
-        if logits.ndim != 2 or logits.shape[1] != self.num_classes:
-            raise ConfigError(
-                f"logits: expected shape (N, {self.num_classes}) for {self.num_classes} class "
-                f"counts, got {tuple(logits.shape)}; class_counts holds one count per class: "
-                "torch.bincount(targets, minlength=C)"
-            )
-        if not logits.is_floating_point():
-            raise ConfigError(f"logits: expected floating point, got {logits.dtype}")
-        if target.ndim != 1 or target.shape[0] != logits.shape[0]:
-            raise ConfigError(
-                f"target: expected shape ({logits.shape[0]},) to match the logits, "
-                f"got {tuple(target.shape)}"
-            )
-        if target.dtype != torch.int64:
-            raise ConfigError(f"target: expected class indices as int64, got {target.dtype}")
-        if logits.dtype in (torch.float16, torch.bfloat16):
-            logits = logits.float()
-        if looks_at_values(logits) and target.numel():
-            check_values(logits, target, self.num_classes, self.takes_cosines)
-        return logits
-
     def extra_repr(self) -> str:
-        return f"classes={self.num_classes}, reduction={self.reduction!r}"
+        values = {name: getattr(self, name) for name in ("num_classes", "reduction", *self._given)}
+        plain = {name: value for name, value in values.items() if isinstance(value, _PLAIN)}
+        return ", ".join(f"{name}={value!r}" for name, value in plain.items())
+
+
+_PLAIN = (bool, int, float, str)
+
+
+def _name_of(loss_class: type) -> str:
+    """What errors call a loss: its method in this package, or the name of its class."""
+    package, _, method = loss_class.__module__.rpartition(".")
+    return method if package == "lt_core.losses" else loss_class.__name__
+
+
+def _kinds(loss_class: type) -> dict[str, Any]:
+    """The declared types of a class's parameters and of those that it inherits."""
+    kinds = {}
+    for each in reversed(loss_class.__mro__):
+        if issubclass(each, LongTailLoss) and "__init__" in vars(each):
+            kinds |= {name: kind for name, (kind, _) in declared(each).items()}
+    return kinds
+
+
+def functional(takes_cosines: bool = False) -> Callable[[Callable], Callable]:
+    """Decorate the mathematics of a loss, so that it becomes the function that users call.
+
+    What is decorated takes logits and target, which have been checked, and whatever else the
+    loss needs, and returns loss and weight of each sample, both ``(N,)``. The class calls it as
+    ``function.per_sample``. Called itself, the function checks its input first, also that an
+    argument annotated ``PerClass`` is a tensor of shape ``(C,)``, and takes ``reduction``.
+    """
+
+    def decorate(per_sample: Callable) -> Callable:
+        signature = inspect.signature(per_sample)
+        by_class = [
+            name
+            for name, parameter in signature.parameters.items()
+            if str(parameter.annotation).startswith("PerClass")
+        ]
+
+        @functools.wraps(per_sample)
+        def function(logits, target, *args, reduction="mean", **kwargs) -> Tensor:
+            given = signature.bind(logits, target, *args, **kwargs).arguments
+            _checked_reduction(reduction)
+            logits = checked(logits, target, takes_cosines=takes_cosines)
+            for name in by_class:
+                _check_by_class(name, given.get(name), logits)
+            if not len(target):
+                return reduce(logits.sum(dim=1), None, reduction)
+            return reduce(*per_sample(logits, target, *args, **kwargs), reduction)
+
+        parameter = inspect.Parameter(
+            "reduction", inspect.Parameter.KEYWORD_ONLY, default="mean", annotation="str"
+        )
+        function.__signature__ = signature.replace(
+            parameters=[*signature.parameters.values(), parameter], return_annotation="Tensor"
+        )
+        function.per_sample = per_sample
+        return function
+
+    return decorate
+
+
+def _checked_reduction(reduction: str) -> str:
+    if reduction not in REDUCTIONS:
+        raise ConfigError(f"reduction: expected one of {REDUCTIONS}, got {reduction!r}")
+    return reduction
+
+
+def _check_by_class(name: str, given: Tensor | None, logits: Tensor) -> None:
+    expected = (logits.shape[1],)
+    if given is not None and not (isinstance(given, Tensor) and given.shape == expected):
+        got = tuple(given.shape) if isinstance(given, Tensor) else f"a {type(given).__name__}"
+        raise ConfigError(f"{name}: expected a tensor of shape {expected}, got {got}")
+
+
+def checked(
+    logits: Tensor, target: Tensor, num_classes: int | None = None, takes_cosines: bool = False
+) -> Tensor:
+    """``logits`` in at least float32, after everything that can be checked cheaply.
+
+    Shapes and types are checked always. Label range and finiteness need a look at the values: on
+    a CPU that costs nothing, on a GPU it would stall the stream, so there the data loader and the
+    training loop look instead.
+    """
+    for name, given in (("logits", logits), ("target", target)):
+        if not isinstance(given, Tensor):
+            raise ConfigError(f"{name}: expected a torch tensor, got a {type(given).__name__}")
+    if logits.ndim != 2 or num_classes not in (None, logits.shape[1]):
+        expected, hint = "(N, C)", ""
+        if num_classes is not None:
+            expected = f"(N, {num_classes}) for {num_classes} class counts"
+            hint = "; class_counts holds one count per class: torch.bincount(targets, minlength=C)"
+        raise ConfigError(f"logits: expected shape {expected}, got {tuple(logits.shape)}{hint}")
+    if not logits.is_floating_point():
+        raise ConfigError(f"logits: expected floating point, got {logits.dtype}")
+    if target.ndim != 1 or target.shape[0] != logits.shape[0]:
+        raise ConfigError(
+            f"target: expected shape ({logits.shape[0]},) to match the logits, "
+            f"got {tuple(target.shape)}"
+        )
+    if target.dtype != torch.int64:
+        raise ConfigError(f"target: expected class indices as int64, got {target.dtype}")
+    if logits.dtype in (torch.float16, torch.bfloat16):
+        logits = logits.float()
+    if looks_at_values(logits) and target.numel():
+        check_values(logits, target, takes_cosines)
+    return logits
 
 
 def looks_at_values(logits: Tensor) -> bool:
@@ -165,12 +258,13 @@ def looks_at_values(logits: Tensor) -> bool:
     return logits.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
-def check_values(logits: Tensor, target: Tensor, num_classes: int, cosines: bool) -> None:
+def check_values(logits: Tensor, target: Tensor, cosines: bool) -> None:
     """Refuse labels out of range, non-finite logits and logits for cosines, on a CPU.
 
     ``torch._assert_async`` looks without a host read, so the hot path stays free
     of synchronising operations; the message is worked out only after a failure.
     """
+    num_classes = logits.shape[1]
     in_range = ((target >= 0) & (target < num_classes)).all()
     # A finite sum has finite terms only; the reverse can fail by overflow, see below.
     right = logits.detach().sum().isfinite()

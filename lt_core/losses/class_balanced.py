@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lt_core.losses.base import LongTailLoss
+from lt_core.losses.base import LongTailLoss, PerClass, functional
 
 
 def inverse_frequency_weights(class_counts: Tensor) -> Tensor:
@@ -20,23 +20,49 @@ def inverse_frequency_weights(class_counts: Tensor) -> Tensor:
     return inverse * (inverse.numel() / inverse.sum())
 
 
-class ClassBalanced(LongTailLoss):
-    r"""Softmax cross-entropy weighted by inverse class frequency.
+@functional()
+def class_balanced(logits: Tensor, target: Tensor, class_weight: PerClass) -> tuple[Tensor, Tensor]:
+    r"""Softmax cross-entropy weighted per class.
 
     .. math:: \ell = -w_y \log p_y, \qquad w_c = \frac{C / n_c}{\sum_k 1 / n_k}
 
-    Gradient: :math:`w_y (p_j - [j = y])`. The weight scales a sample's whole pull and
-    all its pushes alike; it cannot change who pushes whom.
+    Gradient: :math:`w_y (p_j - [j = y])`. The weight scales a sample's whole pull and all its
+    pushes alike; it cannot change who pushes whom.
 
-    Parameters: none.
+    Parameters
+    ----------
+    logits, target, reduction
+        As in :mod:`lt_core.losses.functional`.
+    class_weight : Tensor, shape (C,)
+        :math:`w`, as :func:`inverse_frequency_weights` makes it of the class counts.
+    """
+    weight = torch.index_select(class_weight, 0, target).to(logits.dtype)
+    return weight * F.cross_entropy(logits, target, reduction="none"), weight
 
-    logits ``(N, C)`` unnormalised; target ``(N,)`` int64 in ``[0, C)``. Returns nats.
-    ``reduction="mean"`` divides by the batch size; the published re-weighting baselines
-    use PyTorch's weighted mean, ``reduction="weighted_mean"``, in which the scale of the
-    weights cancels.
-    Source: "Class Balanced" in Table 1 of the poster of arXiv:2204.09234. Not the
-    "class-balanced loss" of Cui et al. 2019, which weights by the effective number
-    (:mod:`.effective_number`).
+
+class ClassBalanced(LongTailLoss):
+    """Softmax cross-entropy weighted by inverse frequency: :func:`class_balanced`.
+
+    Parameters
+    ----------
+    class_counts, reduction
+        As in :class:`LongTailLoss`. Published re-weighting baselines use PyTorch's weighted
+        mean, ``reduction="weighted_mean"``, in which the scale of the weights cancels.
+
+    Notes
+    -----
+    This is not the "class-balanced loss" of Cui et al. 2019, which weights by the effective
+    number of samples and is ``effective_number`` here.
+
+    Examples
+    --------
+    >>> loss = ClassBalanced([100, 10, 10])
+    >>> [round(weight, 3) for weight in loss.class_weight.tolist()]
+    [0.143, 1.429, 1.429]
+
+    Source
+    ------
+    "Class Balanced" in Table 1 of the poster of arXiv:2204.09234.
     """
 
     def __init__(self, class_counts: Sequence[int], reduction: str = "mean"):
@@ -45,12 +71,4 @@ class ClassBalanced(LongTailLoss):
         self.register_buffer("class_weight", weight, persistent=False)
 
     def per_sample(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        return weighted_cross_entropy(logits, target, self.class_weight)
-
-
-def weighted_cross_entropy(
-    logits: Tensor, target: Tensor, class_weight: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Weighted loss and weight of each sample, both ``(N,)``."""
-    weight = torch.index_select(class_weight, 0, target).to(logits.dtype)
-    return weight * F.cross_entropy(logits, target, reduction="none"), weight
+        return class_balanced.per_sample(logits, target, self.class_weight)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -25,8 +27,8 @@ class DrawingLoss(LongTailLoss):
     changes no state; a subclass says what the loss is then. A given ``draw`` is always used.
     """
 
-    def __init__(self, class_counts, reduction: str = "mean"):
-        super().__init__(class_counts, reduction)
+    def __init__(self, class_counts: Sequence[int], reduction: str = "mean", **params: Any):
+        super().__init__(class_counts, reduction, **params)
         self.seed = 0
         #: A generator's state that waits for the device to be known.
         self._saved_state: Tensor | None = None
@@ -42,15 +44,6 @@ class DrawingLoss(LongTailLoss):
                 self._restore(self._saved_state)
                 self._saved_state = None
         return self.generator
-
-    def checked_draw(self, draw: Tensor, logits: Tensor) -> Tensor:
-        """``draw`` if it holds a value for each logit."""
-        if draw.shape != logits.shape:
-            raise ConfigError(
-                f"draw: expected shape {tuple(logits.shape)} as the logits have, "
-                f"got {tuple(draw.shape)}"
-            )
-        return draw
 
     def get_extra_state(self) -> Tensor:
         """The generator's state as bytes; empty before the first draw."""
@@ -79,3 +72,13 @@ class DrawingLoss(LongTailLoss):
         else:
             digest = hashlib.sha256(state.numpy().tobytes()).digest()
             self.generator.manual_seed(int.from_bytes(digest[:7], "big"))
+
+
+def checked_draw(draw: Tensor, logits: Tensor) -> Tensor:
+    """``draw`` if it holds a value for each logit."""
+    if draw.shape != logits.shape:
+        raise ConfigError(
+            f"draw: expected shape {tuple(logits.shape)} as the logits have, "
+            f"got {tuple(draw.shape)}"
+        )
+    return draw

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lt_core.losses.base import LongTailLoss
-from lt_core.losses.class_balanced import weighted_cross_entropy
-from lt_core.parameters import choice, number
-
-FORMS = ("softmax", "sigmoid", "focal", "port")
+from lt_core.losses.base import LongTailLoss, PerClass, functional
+from lt_core.losses.class_balanced import class_balanced
+from lt_core.parameters import Range
 
 
 def effective_number_weights(class_counts: Tensor, beta: float) -> Tensor:
@@ -28,32 +27,77 @@ def effective_number_weights(class_counts: Tensor, beta: float) -> Tensor:
     return weight * (weight.numel() / weight.sum())
 
 
-class EffectiveNumber(LongTailLoss):
+@functional()
+def effective_number(
+    logits: Tensor,
+    target: Tensor,
+    class_weight: PerClass,
+    *,
+    form: str = "softmax",
+    gamma: float = 1.0,
+) -> tuple[Tensor, Tensor]:
     r"""Cross-entropy weighted by the inverse effective number of samples.
 
     .. math:: \ell = -w_y \log p_y, \qquad w_c \propto \frac{1-\beta}{1-\beta^{n_c}},
               \quad \sum_c w_c = C
 
-    Gradient: :math:`w_y (p_j - [j = y])`. With :math:`n \ll 1/(1-\beta)` the weight is
-    inverse frequency; above that, more images of a class no longer count as more.
+    Gradient: :math:`w_y (p_j - [j = y])`. With :math:`n \ll 1/(1-\beta)` the weight is inverse
+    frequency; above that, more images of a class no longer count as more.
 
-    Parameters: ``beta`` in ``[0, 1)``; ``gamma >= 0``, used by ``form="focal"`` only;
-    ``form``:
+    Parameters
+    ----------
+    logits, target, reduction
+        As in :mod:`lt_core.losses.functional`.
+    class_weight : Tensor, shape (C,)
+        :math:`w`, as :func:`effective_number_weights` makes it of class counts and ``beta``.
+    form : {"softmax", "sigmoid", "focal", "port"}
+        ``"softmax"``: the formula above. ``"sigmoid"``:
+        :math:`w_y \sum_j \mathrm{BCE}(\sigma(z_j), [j=y])`, one-vs-all. ``"focal"``: as
+        ``"sigmoid"``, each term times :math:`(1-p_t)^\gamma`, where :math:`p_t` is the probability
+        of the right answer of that binary problem. ``"port"``: the "softmax" of a popular PyTorch
+        port, a *binary* cross-entropy on softmax probabilities averaged over the classes. It is
+        not the paper's loss and is here so that results obtained with it can be recognised.
+    gamma : float
+        Used by ``form="focal"`` only.
+    """
+    if form == "softmax":
+        return class_balanced.per_sample(logits, target, class_weight)
+    weight = torch.index_select(class_weight, 0, target).to(logits.dtype)
+    if form == "port":
+        return weight * port_binary_cross_entropy(logits, target), weight
+    wrongness = one_vs_all(logits, target)
+    terms = F.softplus(wrongness)
+    if form == "focal":
+        terms = terms * torch.exp(-gamma * F.softplus(-wrongness))
+    return weight * terms.sum(dim=1), weight
 
-    - ``"softmax"``: the formula above.
-    - ``"sigmoid"``: :math:`w_y \sum_j \mathrm{BCE}(\sigma(z_j), [j=y])`, one-vs-all.
-    - ``"focal"``: as ``"sigmoid"``, each term times :math:`(1-p_t)^\gamma`, where
-      :math:`p_t` is the probability of the right answer of that binary problem.
-    - ``"port"``: the "softmax" of a popular PyTorch port, a *binary* cross-entropy on
-      softmax probabilities averaged over the classes. It is not the paper's loss and is
-      here so that results obtained with it can be recognised.
 
+class EffectiveNumber(LongTailLoss):
+    """Cross-entropy weighted by the effective number of samples: :func:`effective_number`.
+
+    Parameters
+    ----------
+    class_counts, reduction
+        As in :class:`LongTailLoss`. The authors divide by the batch size (``"mean"``), LDAM-DRW
+        by the sum of the weights (``"weighted_mean"``).
+    beta : float
+        How fast more images of a class stop counting; 0 weights all classes alike.
+    form, gamma
+        As in :func:`effective_number`.
+
+    Notes
+    -----
     Defaults: the authors' scripts have ``beta`` .9999 and ``gamma`` 1.
 
-    logits ``(N, C)`` unnormalised; target ``(N,)`` int64 in ``[0, C)``. Returns nats.
-    The authors divide by the batch size (``"mean"``), LDAM-DRW by the sum of the weights
-    (``"weighted_mean"``).
-    Source: Cui et al. 2019, arXiv:1901.05555, whose title calls it "class-balanced loss".
+    Examples
+    --------
+    >>> loss = EffectiveNumber([10_000, 100], beta=0.999)
+    >>> [round(weight, 3) for weight in loss.class_weight.tolist()]
+    [0.174, 1.826]
+
+    Source
+    ------
+    Cui et al. 2019, arXiv:1901.05555, whose title calls it "class-balanced loss".
     """
 
     def __init__(
@@ -61,31 +105,18 @@ class EffectiveNumber(LongTailLoss):
         class_counts: Sequence[int],
         reduction: str = "mean",
         *,
-        beta: float = 0.9999,
-        form: str = "softmax",
-        gamma: float = 1.0,
+        beta: Annotated[float, Range(0, below=1)] = 0.9999,
+        form: Literal["softmax", "sigmoid", "focal", "port"] = "softmax",
+        gamma: Annotated[float, Range(0)] = 1.0,
     ):
-        super().__init__(class_counts, reduction)
-        self.beta = number("effective_number.beta", beta, minimum=0, below=1)
-        self.form = choice("effective_number.form", form, FORMS)
-        self.gamma = number("effective_number.gamma", gamma, minimum=0)
+        super().__init__(class_counts, reduction, beta=beta, form=form, gamma=gamma)
         weight = effective_number_weights(self.class_counts, self.beta)
         self.register_buffer("class_weight", weight, persistent=False)
 
     def per_sample(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        if self.form == "softmax":
-            return weighted_cross_entropy(logits, target, self.class_weight)
-        weight = torch.index_select(self.class_weight, 0, target).to(logits.dtype)
-        if self.form == "port":
-            return weight * port_binary_cross_entropy(logits, target), weight
-        wrongness = one_vs_all(logits, target)
-        terms = F.softplus(wrongness)
-        if self.form == "focal":
-            terms = terms * torch.exp(-self.gamma * F.softplus(-wrongness))
-        return weight * terms.sum(dim=1), weight
-
-    def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, beta={self.beta:g}, form={self.form!r}"
+        return effective_number.per_sample(
+            logits, target, self.class_weight, form=self.form, gamma=self.gamma
+        )
 
 
 def one_vs_all(logits: Tensor, target: Tensor) -> Tensor:

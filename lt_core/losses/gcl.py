@@ -3,20 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lt_core.losses.draws import DrawingLoss
+from lt_core.losses.base import PerClass, functional
+from lt_core.losses.draws import DrawingLoss, checked_draw
 from lt_core.losses.focal import focal_modulator
-from lt_core.parameters import number
+from lt_core.parameters import Range
 
 #: Standard deviation of the draws: all but 0.3 % of them lie within [-1, 1].
 DEVIATION = 1 / 3
 
 
-class GCL(DrawingLoss):
+def cloud_widths(class_counts: Tensor) -> Tensor:
+    r"""Width :math:`\delta_j / \max_k \delta_k` of the cloud of each class, ``(C,)`` in [0, 1]."""
+    log_counts = class_counts.double().log()
+    cloud = log_counts.max() - log_counts
+    return cloud / cloud.max() if cloud.max() > 0 else cloud
+
+
+@functional(takes_cosines=True)
+def gcl(
+    logits: Tensor,
+    target: Tensor,
+    cloud: PerClass,
+    draw: Tensor | None = None,
+    *,
+    scale: float = 30.0,
+    margin: float = 0.0,
+    noise: float = 0.5,
+    focal_gamma: float = 0.0,
+) -> tuple[Tensor, None]:
     r"""Gaussian-clouded logits: every cosine is lowered by a random amount.
 
     .. math:: \ell = -(1 - \tilde p_y)^{\gamma} \log \tilde p_y, \qquad
@@ -27,21 +47,66 @@ class GCL(DrawingLoss):
 
     with :math:`\varepsilon_j \sim \mathcal N(0, 1/3)` (standard deviation) for each sample and
     class: the rarer a class, the wider its cloud; the largest class has none, and with equal
-    counts none has. Gradient with respect to the cosines:
+    counts no class has one. Gradient with respect to the cosines:
     :math:`(1 - \tilde p_y)^\gamma s\,(\tilde p_j - [j = y])`; the factor in front carries none.
 
-    ``forward(logits, target, draw=None)``: ``draw`` ``(N, C)`` are the :math:`\varepsilon`,
-    before clipping. Without it the loss draws from its own ``generator``; outside training
-    it draws nothing, and :math:`\varepsilon = 0`.
+    Parameters
+    ----------
+    logits, target, reduction
+        As in :mod:`lt_core.losses.functional`, the logits being **cosines** in [-1, 1].
+    cloud : Tensor, shape (C,)
+        :math:`\delta / \max_k \delta_k`, as :func:`cloud_widths` makes it of the class counts.
+    draw : Tensor, shape (N, C), optional
+        The :math:`\varepsilon`, before clipping; none stands for 0.
+    scale : float
+        :math:`s`.
+    margin, noise : float
+        :math:`m` and :math:`a`, in units of the cosine.
+    focal_gamma : float
+        :math:`\gamma`.
+    """
+    adjusted = scale * logits
+    if draw is not None:
+        size = checked_draw(draw, logits).to(logits.dtype).abs().clamp_max_(1)
+        adjusted.addcmul_(size, cloud.to(logits.dtype), value=-scale * noise)
+    if margin:
+        index = target.unsqueeze(1)
+        adjusted.scatter_add_(1, index, adjusted.new_full(index.shape, -scale * margin))
+    loss = F.cross_entropy(adjusted, target, reduction="none")
+    if focal_gamma:
+        loss = focal_modulator(loss.detach(), focal_gamma) * loss
+    return loss, None
 
-    Parameters: ``scale > 0`` (:math:`s`); ``margin >= 0`` (:math:`m`) and ``noise >= 0``
-    (:math:`a`), both in units of the cosine; ``focal_gamma >= 0``.
-    Defaults: the authors' first stage; their second, on a frozen backbone with re-sampled
-    data, is ``scale=20, margin=.1, focal_gamma=1``.
 
-    logits ``(N, C)`` **cosines** in [-1, 1], from ``classifier="cosine"``; target ``(N,)``
-    int64 in ``[0, C)``. Returns nats.
-    Source: Li et al. 2022, arXiv:2305.11733; formula as in the authors' code.
+class GCL(DrawingLoss):
+    r"""Gaussian-clouded logits: :func:`gcl`, with draws of its own.
+
+    ``forward(logits, target, draw=None)``: without ``draw`` the loss draws from its own
+    ``generator``; outside training it draws nothing, and :math:`\varepsilon = 0`.
+
+    Parameters
+    ----------
+    class_counts, reduction
+        As in :class:`LongTailLoss`.
+    scale, margin, noise, focal_gamma
+        As in :func:`gcl`.
+
+    Notes
+    -----
+    Takes **cosines** in [-1, 1], from ``classifier="cosine"``.
+
+    Defaults: the authors' first stage; their second, on a frozen backbone with re-sampled data, is
+    ``scale=20, margin=.1, focal_gamma=1``.
+
+    Examples
+    --------
+    >>> loss = GCL([100, 10, 1])
+    >>> loss.cloud.tolist()
+    [0.0, 0.5, 1.0]
+
+    Source
+    ------
+    Li et al. 2022, arXiv:2305.11733; formula as in the authors' code.
     """
 
     takes_cosines = True
@@ -51,49 +116,29 @@ class GCL(DrawingLoss):
         class_counts: Sequence[int],
         reduction: str = "mean",
         *,
-        scale: float = 30.0,
-        margin: float = 0.0,
-        noise: float = 0.5,
-        focal_gamma: float = 0.0,
+        scale: Annotated[float, Range(1e-6)] = 30.0,
+        margin: Annotated[float, Range(0)] = 0.0,
+        noise: Annotated[float, Range(0)] = 0.5,
+        focal_gamma: Annotated[float, Range(0)] = 0.0,
     ):
-        super().__init__(class_counts, reduction)
-        self.scale = number("gcl.scale", scale, minimum=1e-6)
-        self.margin = number("gcl.margin", margin, minimum=0)
-        self.noise = number("gcl.noise", noise, minimum=0)
-        self.focal_gamma = number("gcl.focal_gamma", focal_gamma, minimum=0)
-        log_counts = self.class_counts.double().log()
-        cloud = log_counts.max() - log_counts
-        if cloud.max() > 0:
-            cloud = cloud / cloud.max()
-        #: Width of each class's cloud relative to the rarest class's, ``(C,)`` in [0, 1].
-        self.register_buffer("cloud", cloud, persistent=False)
+        given = {"scale": scale, "margin": margin, "noise": noise, "focal_gamma": focal_gamma}
+        super().__init__(class_counts, reduction, **given)
+        self.register_buffer("cloud", cloud_widths(self.class_counts), persistent=False)
 
     def per_sample(
         self, logits: Tensor, target: Tensor, draw: Tensor | None = None
     ) -> tuple[Tensor, None]:
-        adjusted = self.scale * logits
-        if draw is not None:
-            draw = self.checked_draw(draw, logits).to(logits.dtype).clamp(-1, 1)
-        elif self.updates_state:
+        if draw is None and self.updates_state:
             generator = self.generator_on(logits.device)
             draw = torch.empty_like(logits, requires_grad=False)
-            draw = draw.normal_(0, DEVIATION, generator=generator).clamp_(-1, 1)
-        if draw is not None:
-            cloud = self.cloud.to(logits.dtype)
-            adjusted.addcmul_(draw.abs_(), cloud, value=-self.scale * self.noise)
-        if self.margin:
-            index = target.unsqueeze(1)
-            lowered = adjusted.new_full(index.shape, -self.scale * self.margin)
-            adjusted.scatter_add_(1, index, lowered)
-        cross_entropy = F.cross_entropy(adjusted, target, reduction="none")
-        if self.focal_gamma:
-            cross_entropy = (
-                focal_modulator(cross_entropy.detach(), self.focal_gamma) * cross_entropy
-            )
-        return cross_entropy, None
-
-    def extra_repr(self) -> str:
-        return (
-            f"{super().extra_repr()}, scale={self.scale:g}, margin={self.margin:g}, "
-            f"noise={self.noise:g}, focal_gamma={self.focal_gamma:g}"
+            draw = draw.normal_(0, DEVIATION, generator=generator)
+        return gcl.per_sample(
+            logits,
+            target,
+            self.cloud,
+            draw,
+            scale=self.scale,
+            margin=self.margin,
+            noise=self.noise,
+            focal_gamma=self.focal_gamma,
         )

@@ -3,14 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lt_core.losses.base import LongTailLoss, finite_rows
-from lt_core.losses.density import DENSITIES
-from lt_core.parameters import choice, number, whole
+from lt_core.losses.base import LongTailLoss, PerClass, finite_rows, functional
+from lt_core.losses.density import DENSITIES, CategoryDensity
+from lt_core.parameters import Range, in_range
+
+
+@functional()
+def icb(
+    logits: Tensor,
+    target: Tensor,
+    scaled_log_counts: PerClass | None = None,
+    density: CategoryDensity | None = None,
+    *,
+    gradient: str = "raw",
+    training: bool = True,
+) -> tuple[Tensor, Tensor | None]:
+    r"""Intra-category weight and inter-category margin.
+
+    .. math:: \ell = -W \log \frac{e^{z_y}}{\sum_n e^{z_n + M[y, n]}}, \qquad
+              M[y, n] = \gamma \log \min(1, S_n / S_y), \qquad W \propto 1 / D_y(g)
+
+    with :math:`S` the class counts and :math:`D_m(g)` the density of :math:`g = 1 - p_y` among the
+    samples of category m (a category is a class). :math:`W` is scaled to the mean 1 within each
+    category. Gradient: :math:`W (\tilde p_j - [j = y])`, :math:`\tilde p` the softmax with the
+    margin; the weight carries none.
+
+    Parameters
+    ----------
+    logits, target, reduction
+        As in :mod:`lt_core.losses.functional`.
+    scaled_log_counts : Tensor, shape (C,), optional
+        :math:`\gamma \log S`; none leaves the margin out.
+    density : CategoryDensity, optional
+        What is remembered of each category's gradients, see :mod:`lt_core.losses.density`; it
+        makes the weight. None leaves the weight out.
+    gradient : {"raw", "adjusted"}
+        Whether g comes from the logits as they are or from those with the margin.
+    training : bool
+        Whether the batch is counted in ``density`` first, in place.
+    """
+    adjusted = logits
+    if scaled_log_counts is not None:
+        adjusted = with_margin(logits, target, scaled_log_counts.to(logits.dtype))
+    loss = F.cross_entropy(adjusted, target, reduction="none")
+    if density is None:
+        return loss, None
+    seen = loss.detach()
+    if scaled_log_counts is not None and gradient == "raw":
+        seen = F.cross_entropy(logits.detach(), target, reduction="none")
+    g = -torch.expm1(-seen)
+    weight = density(g, target, finite_rows(logits), training).to(logits.dtype)
+    return weight * loss, weight
 
 
 def with_margin(logits: Tensor, target: Tensor, scaled_log_counts: Tensor) -> Tensor:
@@ -24,45 +73,64 @@ def with_margin(logits: Tensor, target: Tensor, scaled_log_counts: Tensor) -> Te
 
 
 class ICB(LongTailLoss):
-    r"""Intra-category weight and inter-category margin.
+    r"""Intra- and inter-category balance: :func:`icb`, with densities of its own.
 
-    .. math:: \ell = -W \log \frac{e^{z_y}}{\sum_n e^{z_n + M[y, n]}}, \qquad
-              M[y, n] = \gamma \log \min(1, S_n / S_y), \qquad W \propto 1 / D_y(g)
+    Parameters
+    ----------
+    class_counts, reduction
+        As in :class:`LongTailLoss`.
+    gamma : float
+        Strength of the margin.
+    bins : int
+        The number of bins of each category.
+    memory : int
+        How long a category remembers, in samples of its own; at most 10^6 for the exact density,
+        which keeps every sample.
+    intra, inter : bool
+        Whether to use the weight, and the margin.
+    density : {"adaptive", "uniform", "exact"}
+        Bins whose edges move so that they hold equal mass, equal bins, or a window around g. The
+        source says only that the precision of bins adapts; equal mass is our reading.
+    normalize : {"category", "none"}
+        Whether the mean weight of a category is 1, as above, or :math:`W = 1 / D_y(g)` stays as it
+        is.
+    gradient : {"raw", "adjusted"}
+        As in :func:`icb`.
 
-    with :math:`S` the class counts and :math:`D_m(g)` the density of :math:`g = 1 - p_y`
-    among the samples of category m (a category is a class). :math:`W` is scaled to the mean
-    1 within each category. Gradient:
-    :math:`W (\tilde p_j - [j = y])`, :math:`\tilde p` the softmax with the margin; the
-    weight carries none.
+    Notes
+    -----
+    State: the samples remembered of each category, the sums of their weights before either step of
+    the scaling (:class:`~lt_core.losses.density.CategoryDensity`), and its bins (``"adaptive"``:
+    the cube roots of their bins + 1 edges), over all processes of a distributed training. The batch
+    is counted before it is weighted. Evaluation uses what training has seen; without history the
+    weight is 1.
 
-    Parameters: ``gamma >= 0``; ``bins`` from 1 to 10,000; ``memory`` from 1 to 10^9, in
-    samples of the category; ``intra``, ``inter``: use the weight, the margin; ``density``:
-    ``"exact"`` (a window around g; ``memory`` to 10^6), ``"uniform"`` (equal bins) or
-    ``"adaptive"`` (edges move so that bins hold equal mass: the source says only that the
-    precision of bins adapts, equal mass is our reading); ``normalize``: ``"category"``
-    (mean weight 1, as above) or ``"none"`` (:math:`W = 1 / D_y(g)` as it is); ``gradient``:
-    g from the ``"raw"`` logits or from those ``"adjusted"`` by the margin.
-
-    logits ``(N, C)`` unnormalised; target ``(N,)`` int64 in ``[0, C)``. Returns nats.
     Defaults: ``gamma`` is Seesaw's ``p``, whose first factor the margin is. The papers give no
-    memory. Its default was chosen on validation images (digits at
-    factors 50 and 10, three seeds, among 1, 20, 200 and 2,000): the longer the memory, the
-    worse the network, because with a flat difficulty a category keeps the middle of the
-    range of g that it occupies, times its samples, however many of them are learned.
-    State: of each category the samples remembered, the sums of their weights before either
-    step of the scaling (:class:`~lt_core.losses.density.CategoryDensity`), and its bins
-    (``"adaptive"``: the cube roots of their bins + 1 edges), over all processes of a
-    distributed training. The batch is counted before it is weighted. Evaluation uses what
-    training has seen; without history the weight is 1.
+    memory. Its default was chosen on validation images (digits at factors 50 and 10, three seeds,
+    among 1, 20, 200 and 2,000). The longer the memory was, the worse the network became: the weight
+    flattens the difficulty of a category, so that each part of the range of g keeps its share of
+    the total weight, however many samples have been learned and left it.
 
-    How near the mean weight of a category comes to 1 (measured on stationary streams, all
-    densities, memories from 1 to 2,000, from the first sample on, whether a batch holds 16
-    samples of the category or one in five batches does): .97 to 1.01 over 1,000 samples, .93
-    to 1.01 over the first 200; at the default density and memory .98 to 1.00 over 200. It
-    falls to .8 at a memory of 20 and more where nearly every g is 0. While g moves to 0 in
-    the course of training, the weight follows with the memory.
-    Source: Zhang et al. 2022, arXiv:2204.09234, and its poster. There is no public code;
-    this is our reading.
+    How near the mean weight of a category comes to 1 was measured on stationary streams (all
+    densities, memories from 1 to 2,000, from the first sample on, whether a batch holds 16 samples
+    of the category or one batch in five holds one): .97 to 1.01 over 1,000 samples and .93 to 1.01
+    over the first 200; .98 to 1.00 over 200 at the default density and memory. It falls to .8 at a
+    memory of 20 and more where nearly every g is 0. While g moves to 0 in the course of training,
+    the weight follows with the memory.
+
+    Examples
+    --------
+    >>> import torch
+    >>> loss = ICB([100, 10], density="uniform", reduction="none")
+    >>> logits = torch.tensor([[4.0, 0.0]] * 7 + [[0.0, 4.0]], requires_grad=True)  # one is wrong
+    >>> _, weight = loss.per_sample(logits, torch.zeros(8, dtype=torch.int64))
+    >>> [round(each, 2) for each in weight.tolist()]
+    [0.57, 0.57, 0.57, 0.57, 0.57, 0.57, 0.57, 4.0]
+
+    Source
+    ------
+    Zhang et al. 2022, arXiv:2204.09234, and its poster. There is no public code; this is our
+    reading.
     """
 
     def __init__(
@@ -70,44 +138,26 @@ class ICB(LongTailLoss):
         class_counts: Sequence[int],
         reduction: str = "mean",
         *,
-        gamma: float = 0.8,
-        bins: int = 12,
-        memory: int = 1,
+        gamma: Annotated[float, Range(0)] = 0.8,
+        bins: Annotated[int, Range(1, 10_000)] = 12,
+        memory: Annotated[int, Range(1, 10**9)] = 1,
         intra: bool = True,
         inter: bool = True,
-        density: str = "adaptive",
-        normalize: str = "category",
-        gradient: str = "raw",
+        density: Literal["exact", "uniform", "adaptive"] = "adaptive",
+        normalize: Literal["category", "none"] = "category",
+        gradient: Literal["raw", "adjusted"] = "raw",
     ):
-        super().__init__(class_counts, reduction)
-        self.gamma = number("icb.gamma", gamma, minimum=0)
-        self.intra, self.inter = intra, inter
-        self.gradient = choice("icb.gradient", gradient, ("raw", "adjusted"))
-        choice("icb.density", density, DENSITIES)
-        bins = whole("icb.bins", bins, minimum=1, maximum=10_000)
-        longest = 10**6 if density == "exact" else 10**9  # the exact density keeps every sample
-        memory = whole("icb.memory", memory, minimum=1, maximum=longest)
-        choice("icb.normalize", normalize, ("category", "none"))
-        self.density = None
-        if intra:
-            self.density = DENSITIES[density](self.num_classes, bins, memory, normalize)
+        given = {"gamma": gamma, "bins": bins, "memory": memory, "intra": intra, "inter": inter}
+        given |= {"density": density, "normalize": normalize, "gradient": gradient}
+        super().__init__(class_counts, reduction, **given)
+        if self.density == "exact":
+            in_range("icb.memory", self.memory, 1, 10**6)
+        make, size = DENSITIES[self.density], (self.bins, self.memory, self.normalize)
+        self.density = make(self.num_classes, *size) if self.intra else None
         scaled_log_counts = self.gamma * self.class_counts.double().log()
         self.register_buffer("scaled_log_counts", scaled_log_counts, persistent=False)
 
     def per_sample(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
-        adjusted = logits
-        if self.inter:
-            adjusted = with_margin(logits, target, self.scaled_log_counts.to(logits.dtype))
-        loss = F.cross_entropy(adjusted, target, reduction="none")
-        if not self.intra:
-            return loss, None
-        seen = loss.detach()
-        if self.inter and self.gradient == "raw":
-            seen = F.cross_entropy(logits.detach(), target, reduction="none")
-        gradient = -torch.expm1(-seen)
-        weight = self.density(gradient, target, finite_rows(logits), self.updates_state)
-        weight = weight.to(logits.dtype)
-        return weight * loss, weight
-
-    def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, gamma={self.gamma:g}, gradient={self.gradient!r}"
+        margin = self.scaled_log_counts if self.inter else None
+        given = {"gradient": self.gradient, "training": self.updates_state}
+        return icb.per_sample(logits, target, margin, self.density, **given)

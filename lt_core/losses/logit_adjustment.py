@@ -3,34 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated, Literal
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from lt_core.losses.base import LongTailLoss
-from lt_core.parameters import choice, number
+from lt_core.losses.base import LongTailLoss, PerClass, functional
+from lt_core.parameters import Range
 
 
-class LogitAdjustment(LongTailLoss):
+def prior_shift(class_counts: Tensor, tau: float = 1.0, variant: str = "paper") -> Tensor:
+    r"""The shift :math:`\tau \log \pi` of each logit, ``(C,)``, float64.
+
+    ``variant="released"`` is the authors' :math:`\log(\pi^\tau + 10^{-12})`, which differs for
+    rare classes at a large ``tau``.
+    """
+    prior = class_counts.double() / class_counts.sum()
+    return (prior**tau + 1e-12).log() if variant == "released" else tau * prior.log()
+
+
+@functional()
+def logit_adjustment(logits: Tensor, target: Tensor, shift: PerClass) -> tuple[Tensor, None]:
     r"""Softmax cross-entropy with a margin between each pair of classes.
 
     .. math:: \ell = -\log \mathrm{softmax}(z + \tau \log \pi)_y, \qquad
               \pi = n / \textstyle\sum_c n_c
 
-    Gradient: :math:`\tilde p_j - [j = y]`, :math:`\tilde p = \mathrm{softmax}(z + \tau\log\pi)`:
-    at equal logits a rare class is pushed down less as a negative and pulled up more as a
-    target, until the network has taken up the shift. Predict with the plain ``z``. At
-    ``tau = 1`` this is Balanced Softmax.
+    Gradient: :math:`\tilde p_j - [j = y]`, :math:`\tilde p = \mathrm{softmax}(z + \tau\log\pi)`: at
+    equal logits a rare class is pushed down less as a negative and pulled up more as a target,
+    until the network has taken up the shift. Predict with the plain ``z``. At ``tau = 1`` this is
+    Balanced Softmax.
 
-    Parameters: ``tau``, unitless, finite, 0 for cross-entropy; ``variant``: ``"paper"`` as
-    above, or ``"released"``, the authors' :math:`z + \log(\pi^\tau + 10^{-12})`, which
-    differs for rare classes at a large ``tau``.
+    Parameters
+    ----------
+    logits, target, reduction
+        As in :mod:`lt_core.losses.functional`.
+    shift : Tensor, shape (C,)
+        :math:`\tau \log \pi`, as :func:`prior_shift` makes it of the class counts.
+    """
+    adjusted = logits + shift.to(logits.dtype)
+    return F.cross_entropy(adjusted, target, reduction="none"), None
 
-    Defaults: ``tau`` 1 as in the paper, where the loss is consistent for balanced accuracy.
 
-    logits ``(N, C)`` unnormalised; target ``(N,)`` int64 in ``[0, C)``. Returns nats.
-    Source: Menon et al. 2021, arXiv:2007.07314. The post-hoc form is
-    :func:`lt_core.rebalancing.adjust_logits`.
+class LogitAdjustment(LongTailLoss):
+    """Cross-entropy on logits shifted by the log prior: :func:`logit_adjustment`.
+
+    Parameters
+    ----------
+    class_counts, reduction
+        As in :class:`LongTailLoss`.
+    tau : float
+        Unitless; 0 is cross-entropy.
+    variant : {"paper", "released"}
+        As in :func:`prior_shift`.
+
+    Notes
+    -----
+    Defaults: ``tau`` 1 as in the paper, where the loss is consistent for balanced accuracy. The
+    post-hoc form is :func:`lt_core.rebalancing.adjust_logits`.
+
+    Examples
+    --------
+    >>> loss = LogitAdjustment([90, 9, 1], tau=1)
+    >>> [round(shift, 2) for shift in loss.shift.tolist()]
+    [-0.11, -2.41, -4.61]
+
+    Source
+    ------
+    Menon et al. 2021, arXiv:2007.07314.
     """
 
     def __init__(
@@ -38,21 +78,12 @@ class LogitAdjustment(LongTailLoss):
         class_counts: Sequence[int],
         reduction: str = "mean",
         *,
-        tau: float = 1.0,
-        variant: str = "paper",
+        tau: Annotated[float, Range()] = 1.0,
+        variant: Literal["paper", "released"] = "paper",
     ):
-        super().__init__(class_counts, reduction)
-        self.tau = number("logit_adjustment.tau", tau)
-        self.variant = choice("logit_adjustment.variant", variant, ("paper", "released"))
-        prior = self.class_counts.double() / self.class_counts.sum()
-        shift = self.tau * prior.log()
-        if self.variant == "released":
-            shift = (prior**self.tau + 1e-12).log()
+        super().__init__(class_counts, reduction, tau=tau, variant=variant)
+        shift = prior_shift(self.class_counts, self.tau, self.variant)
         self.register_buffer("shift", shift, persistent=False)
 
     def per_sample(self, logits: Tensor, target: Tensor) -> tuple[Tensor, None]:
-        adjusted = logits + self.shift.to(logits.dtype)
-        return F.cross_entropy(adjusted, target, reduction="none"), None
-
-    def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, tau={self.tau:g}, variant={self.variant!r}"
+        return logit_adjustment.per_sample(logits, target, self.shift)

@@ -4,42 +4,107 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lt_core.losses.base import LongTailLoss, add_by_class, finite_rows
-from lt_core.parameters import number, per_class
+from lt_core.losses.base import LongTailLoss, PerClass, add_by_class, finite_rows, functional
+from lt_core.parameters import Range, per_class
 
 
-class Seesaw(LongTailLoss):
+@functional()
+def seesaw(
+    logits: Tensor,
+    target: Tensor,
+    seen: PerClass,
+    *,
+    p: float = 0.8,
+    q: float = 2.0,
+    eps: float = 0.01,
+    training: bool = True,
+) -> tuple[Tensor, None]:
     r"""Softmax cross-entropy whose negatives are scaled pair by pair.
 
     .. math:: \ell = -\log \frac{e^{z_y}}{\sum_j S_{yj} e^{z_j}}, \qquad
               S_{yj} = \min\!\left(1, \frac{N_j}{N_y}\right)^{p}
                        \max\!\left(1, \frac{s_j}{\max(s_y, \varepsilon)}\right)^{q}
 
-    with :math:`s = \mathrm{softmax}(z)`. The first factor (mitigation) spares a class
-    rarer than the target; the second (compensation) restores its push where the class is
-    mistaken for the target. Gradient: both factors are constants to it, so it is that of
-    softmax at the scaled logits, :math:`\tilde p_j - [j = y]`,
-    :math:`\tilde p_j \propto S_{yj} e^{z_j}`.
+    with :math:`s = \mathrm{softmax}(z)`. The first factor (mitigation) spares a class rarer than
+    the target; the second (compensation) restores its push where the class is mistaken for the
+    target. Gradient: both factors are constants to it, so it is that of softmax at the scaled
+    logits, :math:`\tilde p_j - [j = y]`, :math:`\tilde p_j \propto S_{yj} e^{z_j}`.
 
-    As :math:`\log s_j - \log s_i = z_j - z_i`, everything stays in log space.
+    Parameters
+    ----------
+    logits, target, reduction
+        As in :mod:`lt_core.losses.functional`.
+    seen : Tensor of float64, shape (C,)
+        :math:`N`, the samples seen of each class; less than 1 counts as 1.
+    p, q : float
+        The exponents.
+    eps : float
+        :math:`\varepsilon`, a probability.
+    training : bool
+        Whether the batch is added to ``seen`` first, in place.
+    """
+    if training:
+        add_by_class(seen, target, finite_rows(logits).to(seen.dtype))
+    adjusted = log_factors(logits.detach(), target, seen, p=p, q=q, eps=eps).add_(logits)
+    return F.cross_entropy(adjusted, target, reduction="none"), None
 
-    :math:`N` counts the samples seen, this batch included, each class at least 1. Its state
-    is ``seen``, ``(C,)`` float64, exact to 2^53.
 
-    Parameters: ``p >= 0`` and ``q >= 0``, exponents; ``eps`` in ``(0, 1]``, a probability;
-    ``initial_counts``: counts to start from, ``(C,)``, each >= 0, or None for zeros.
+def log_factors(
+    logits: Tensor, target: Tensor, seen: Tensor, *, p: float, q: float, eps: float
+) -> Tensor:
+    r"""``log S[y, j]`` up to a constant per row, which softmax ignores, ``(N, C)``.
 
-    Defaults: those of the paper.
+    As :math:`\log s_j - \log s_i = z_j - z_i`, everything stays in log space:
+    :math:`\log \min(1, N_j / N_y)` is written as :math:`\min(\log N_j, \log N_y)`, and the second
+    factor likewise. Both work in place: memory traffic is what this loss costs.
+    """
+    index = target.unsqueeze(1)
+    log_counts = torch.xlogy(p, seen.clamp_min(1)).to(logits.dtype)  # p log N
+    factors = log_counts.clamp_max(log_counts.take(index))
+    if q:
+        log_scores = logits.log_softmax(dim=1)
+        confidence = log_scores.gather(1, index).clamp_min_(math.log(eps))
+        factors.add_(log_scores.clamp_min_(confidence), alpha=q)
+    return factors
 
-    logits ``(N, C)`` unnormalised; target ``(N,)`` int64 in ``[0, C)``. Returns nats.
-    Source: Wang et al. 2021, arXiv:2008.10032. As in MMDetection 3.3.0, a batch is counted
-    before it is weighted, and counts and probabilities have lower bounds; it does not add
-    up the counts of several processes, we do.
+
+class Seesaw(LongTailLoss):
+    r"""Seesaw loss: :func:`seesaw`, with counts of its own.
+
+    Parameters
+    ----------
+    class_counts, reduction
+        As in :class:`LongTailLoss`. The counts say only how many classes there are.
+    p, q, eps
+        As in :func:`seesaw`.
+    initial_counts : sequence of int, shape (C,), or None
+        Counts to start from, each at least 0; None for zeros.
+
+    Notes
+    -----
+    State: ``seen`` ``(C,)``, float64, exact to 2^53.
+
+    Defaults: those of the paper. As in MMDetection 3.3.0, a batch is counted before it is weighted,
+    and counts and probabilities have lower bounds. That code does not add up the counts of several
+    processes; this loss does.
+
+    Examples
+    --------
+    >>> import torch
+    >>> loss = Seesaw([500, 50, 5])
+    >>> _ = loss(torch.zeros(4, 3, requires_grad=True), torch.tensor([0, 0, 0, 2]))
+    >>> loss.seen.tolist()
+    [3.0, 0.0, 1.0]
+
+    Source
+    ------
+    Wang et al. 2021, arXiv:2008.10032.
     """
 
     def __init__(
@@ -47,45 +112,22 @@ class Seesaw(LongTailLoss):
         class_counts: Sequence[int],
         reduction: str = "mean",
         *,
-        p: float = 0.8,
-        q: float = 2.0,
-        eps: float = 0.01,
+        p: Annotated[float, Range(0)] = 0.8,
+        q: Annotated[float, Range(0)] = 2.0,
+        eps: Annotated[float, Range(1e-30, 1)] = 0.01,
         initial_counts: Sequence[int] | None = None,
     ):
-        super().__init__(class_counts, reduction)
-        self.p = number("seesaw.p", p, minimum=0)
-        self.q = number("seesaw.q", q, minimum=0)
-        self.eps = number("seesaw.eps", eps, minimum=1e-30, maximum=1)
+        given = {"p": p, "q": q, "eps": eps, "initial_counts": initial_counts}
+        super().__init__(class_counts, reduction, **given)
         self.register_buffer("seen", torch.zeros(self.num_classes, dtype=torch.float64))
-        if initial_counts is not None:
-            counts = per_class("seesaw.initial_counts", initial_counts, self.num_classes, minimum=0)
+        if self.initial_counts is not None:
+            counts = per_class(
+                "seesaw.initial_counts", self.initial_counts, self.num_classes, minimum=0
+            )
             self.seen.copy_(torch.tensor(counts, dtype=torch.float64))
 
     def per_sample(self, logits: Tensor, target: Tensor) -> tuple[Tensor, None]:
-        if self.updates_state:
-            add_by_class(self.seen, target, finite_rows(logits).to(self.seen.dtype))
-        adjusted = self._log_factors(logits.detach(), target).add_(logits)
-        return F.cross_entropy(adjusted, target, reduction="none"), None
-
-    def _log_factors(self, logits: Tensor, target: Tensor) -> Tensor:
-        """``log S[y, j]`` up to a constant per row, which softmax ignores, ``(N, C)``.
-
-        So ``log min(1, N_j / N_y)`` is written as ``min(log N_j, log N_y)``, and the second
-        factor likewise, and both work in place: memory traffic is what this loss costs.
-        """
-        index = target.unsqueeze(1)
-        log_counts = torch.xlogy(self.p, self.seen.clamp_min(1)).to(logits.dtype)  # p log N
-        factors = log_counts.clamp_max(log_counts.take(index))
-        if self.q:
-            log_scores = logits.log_softmax(dim=1)
-            confidence = log_scores.gather(1, index).clamp_min_(math.log(self.eps))
-            factors.add_(log_scores.clamp_min_(confidence), alpha=self.q)
-        return factors
-
-    def log_factors(self, logits: Tensor, target: Tensor) -> Tensor:
-        """``log S[y, j]`` for each sample, ``(N, C)``, with the counts as they are; 0 at j = y."""
-        factors = self._log_factors(logits.detach(), target)
-        return factors - factors.gather(1, target.unsqueeze(1))
-
-    def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, p={self.p:g}, q={self.q:g}, eps={self.eps:g}"
+        exponents = {"p": self.p, "q": self.q, "eps": self.eps}
+        return seesaw.per_sample(
+            logits, target, self.seen, training=self.updates_state, **exponents
+        )

@@ -1,0 +1,70 @@
+"""The losses as functions, for those who write their own loop.
+
+>>> import torch
+>>> from lt_core.losses import functional
+>>> counts = torch.tensor([500, 50, 5])
+>>> logits, target = torch.zeros(2, 3), torch.tensor([0, 2])
+>>> print(f"{functional.balanced_softmax(logits, target, counts.log()):.4f}")
+2.4069
+
+Each stands above its class in the file of its name, and the class calls it: the mathematics is
+in one place. What a class derives from the class counts once, a function takes as an argument,
+and the helpers that derive it are here too: :func:`inverse_frequency_weights`,
+:func:`effective_number_weights`, :func:`prior_shift`, :func:`ldam_margin`, :func:`cloud_widths`.
+What a class keeps as state is an argument as well. Like the running mean of
+``torch.nn.functional.batch_norm``, it changes in place where ``training`` is true; on several
+ranks of ``torch.distributed`` it counts the samples of all.
+
+Parameters of all functions
+---------------------------
+logits : Tensor, shape (N, C)
+    Unnormalised, in nats; cosines in [-1, 1] for :func:`ldam` and :func:`gcl`. Half precision is
+    computed in float32.
+target : Tensor of int64, shape (N,)
+    Class indices from 0 to C - 1.
+reduction : {"mean", "weighted_mean", "sum", "none"}
+    ``"mean"`` divides the sum of the losses by the batch size, ``"weighted_mean"`` by the sum of
+    the samples' weights (by the batch size where there are none), ``"sum"`` by nothing;
+    ``"none"`` keeps ``(N,)``. An empty batch gives 0.
+
+They return nats, a scalar or ``(N,)``, and raise :class:`~lt_core.errors.ConfigError`, a
+``ValueError``, for wrong shapes and types, and on a CPU for labels out of range and logits that
+are not finite. Parameters such as ``gamma`` are taken as they are; the classes check their ranges.
+"""
+
+from __future__ import annotations
+
+from lt_core.losses.balanced_softmax import balanced_softmax
+from lt_core.losses.class_balanced import class_balanced, inverse_frequency_weights
+from lt_core.losses.effective_number import effective_number, effective_number_weights
+from lt_core.losses.equalization import equalization
+from lt_core.losses.focal import focal
+from lt_core.losses.gala import gala
+from lt_core.losses.gcl import cloud_widths, gcl
+from lt_core.losses.ghm import ghm
+from lt_core.losses.icb import icb
+from lt_core.losses.ldam import ldam, ldam_margin
+from lt_core.losses.logit_adjustment import logit_adjustment, prior_shift
+from lt_core.losses.seesaw import seesaw
+from lt_core.losses.softmax import softmax
+
+__all__ = [
+    "balanced_softmax",
+    "class_balanced",
+    "cloud_widths",
+    "effective_number",
+    "effective_number_weights",
+    "equalization",
+    "focal",
+    "gala",
+    "gcl",
+    "ghm",
+    "icb",
+    "inverse_frequency_weights",
+    "ldam",
+    "ldam_margin",
+    "logit_adjustment",
+    "prior_shift",
+    "seesaw",
+    "softmax",
+]
