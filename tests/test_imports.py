@@ -75,7 +75,8 @@ def test_the_losses_need_torch_alone(tmp_path):
 @pytest.mark.parametrize("method", losses.names())
 def test_what_is_read_from_the_source_of_a_loss_is_what_its_class_declares(method):
     found = losses.loss_class(method)
-    assert losses._declared(method) == (parameters.declared(found), found.takes_cosines)
+    assert losses.declared(method) == parameters.declared(found)
+    assert losses.takes_cosines(method) == found.takes_cosines
 
 
 def test_the_digits_are_those_of_scikit_learn():

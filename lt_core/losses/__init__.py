@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from lt_core.losses.base import LongTailLoss
 
 __all__ = [
-    *("LongTailLoss", "converted", "create", "defaults", "functional", "names", "register"),
-    "takes_cosines",
+    *("LongTailLoss", "converted", "create", "declared", "defaults", "functional", "names"),
+    *("register", "takes_cosines"),
 ]
 
 #: One line registers a loss: its class, in the file of its name. The order is that of the tables.
@@ -90,24 +90,28 @@ def loss_class(name: str) -> type[LongTailLoss]:
     return getattr(import_module(f"{__name__}.{name}"), found) if isinstance(found, str) else found
 
 
+def declared(name: str) -> dict[str, tuple[Any, Any]]:
+    """The parameters of a method: name -> (type with its range, default)."""
+    return _read(name)[0]
+
+
 def defaults(name: str) -> dict[str, Any]:
     """The parameters of a method and their defaults."""
-    return {key: default for key, (_, default) in _declared(name)[0].items()}
+    return {key: default for key, (_, default) in declared(name).items()}
 
 
 def converted(name: str, params: Mapping[str, Any]) -> dict[str, Any]:
     """``params`` in the types that the method declares: ``"1"`` and ``1`` become ``1.0``."""
-    kinds = {key: kind for key, (kind, _) in _declared(name)[0].items()}
+    kinds = {key: kind for key, (kind, _) in declared(name).items()}
     return parameters.converted(name, kinds, params)
 
 
 def takes_cosines(name: str) -> bool:
     """Whether the method expects cosines in [-1, 1], from ``classifier="cosine"``."""
-    return _declared(name)[1]
+    return _read(name)[1]
 
 
-def _declared(name: str) -> tuple[dict[str, tuple[Any, Any]], bool]:
-    """Parameters with type and default, and whether the method takes cosines."""
+def _read(name: str) -> tuple[dict[str, tuple[Any, Any]], bool]:
     found = _known(name)
     if isinstance(found, str):
         return _written(name, found)
@@ -151,14 +155,25 @@ def _known(name: str) -> str | type[LongTailLoss]:
 def create(
     name: str, class_counts: Sequence[int], reduction: str = "mean", **params: Any
 ) -> LongTailLoss:
-    """A loss for ``class_counts`` training images per class.
+    """Make the loss of a method.
 
-    ``reduction``: ``"mean"`` divides by the batch size, ``"weighted_mean"`` by the sum
-    of the sample weights, ``"sum"`` by nothing, ``"none"`` keeps ``(N,)``.
-    ``params``: see :func:`defaults`; ranges are in the class's docstring.
+    Parameters
+    ----------
+    name : str
+        One of :func:`names`.
+    class_counts : sequence, array or mapping of int, shape (C,)
+        Training images per class, in the order of the classes.
+    reduction : {"mean", "weighted_mean", "sum", "none"}
+        ``"mean"`` divides by the batch size, ``"weighted_mean"`` by the sum of the sample weights,
+        ``"sum"`` by nothing, ``"none"`` keeps ``(N,)``.
+    **params
+        See :func:`defaults`; ranges are in the signature of the class.
 
-    Raises :class:`~lt_core.errors.ConfigError` for an unknown name or parameter (with
-    the nearest known one), a wrong type or a value out of range.
+    Raises
+    ------
+    ConfigError
+        For an unknown name or parameter, with the nearest known one; for a wrong type and a value
+        out of range.
     """
     params = converted(name, params)
     return loss_class(name)(class_counts, reduction, **params)

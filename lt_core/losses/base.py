@@ -143,12 +143,9 @@ class LongTailLoss(nn.Module, abc.ABC):
         return self.training and torch.is_grad_enabled()
 
     def extra_repr(self) -> str:
-        values = {name: getattr(self, name) for name in ("num_classes", "reduction", *self._given)}
-        plain = {name: value for name, value in values.items() if isinstance(value, _PLAIN)}
-        return ", ".join(f"{name}={value!r}" for name, value in plain.items())
-
-
-_PLAIN = (bool, int, float, str)
+        names = ("num_classes", "reduction", *self._given)
+        values = {name: vars(self)[name] for name in names if name in vars(self)}
+        return ", ".join(f"{name}={value!r}" for name, value in values.items())
 
 
 def _name_of(loss_class: type) -> str:

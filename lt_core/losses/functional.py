@@ -1,12 +1,5 @@
 """The losses as functions, for those who write their own loop.
 
->>> import torch
->>> from lt_core.losses import functional
->>> counts = torch.tensor([500, 50, 5])
->>> logits, target = torch.zeros(2, 3), torch.tensor([0, 2])
->>> print(f"{functional.balanced_softmax(logits, target, counts.log()):.4f}")
-2.4069
-
 Each stands above its class in the file of its name, and the class calls it: the mathematics is
 in one place. What a class derives from the class counts once, a function takes as an argument,
 and the helpers that derive it are here too: :func:`inverse_frequency_weights`,
@@ -15,8 +8,8 @@ What a class keeps as state is an argument as well. Like the running mean of
 ``torch.nn.functional.batch_norm``, it changes in place where ``training`` is true; on several
 ranks of ``torch.distributed`` it counts the samples of all.
 
-Parameters of all functions
----------------------------
+Parameters
+----------
 logits : Tensor, shape (N, C)
     Unnormalised, in nats; cosines in [-1, 1] for :func:`ldam` and :func:`gcl`. Half precision is
     computed in float32.
@@ -27,9 +20,26 @@ reduction : {"mean", "weighted_mean", "sum", "none"}
     the samples' weights (by the batch size where there are none), ``"sum"`` by nothing;
     ``"none"`` keeps ``(N,)``. An empty batch gives 0.
 
-They return nats, a scalar or ``(N,)``, and raise :class:`~lt_core.errors.ConfigError`, a
-``ValueError``, for wrong shapes and types, and on a CPU for labels out of range and logits that
-are not finite. Parameters such as ``gamma`` are taken as they are; the classes check their ranges.
+Returns
+-------
+Tensor
+    Nats: a scalar, or ``(N,)`` for ``"none"``.
+
+Raises
+------
+ConfigError
+    A ``ValueError``, for wrong shapes and types, and on a CPU for labels out of range and logits
+    that are not finite. Parameters such as ``gamma`` are taken as they are; the classes check
+    their ranges.
+
+Examples
+--------
+>>> import torch
+>>> from lt_core.losses import functional
+>>> counts = torch.tensor([500, 50, 5])
+>>> logits, target = torch.zeros(2, 3), torch.tensor([0, 2])
+>>> print(f"{functional.balanced_softmax(logits, target, counts.log()):.4f}")
+2.4069
 """
 
 from __future__ import annotations

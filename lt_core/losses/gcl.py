@@ -39,11 +39,10 @@ def gcl(
 ) -> tuple[Tensor, None]:
     r"""Gaussian-clouded logits: every cosine is lowered by a random amount.
 
-    .. math:: \ell = -(1 - \tilde p_y)^{\gamma} \log \tilde p_y, \qquad
-              \tilde p = \mathrm{softmax}\Big(s\,\big(\cos_j
-              - a\, |\mathrm{clip}(\varepsilon_j, -1, 1)|\, \tfrac{\delta_j}{\max_k \delta_k}
-              - m\,[j = y]\big)\Big), \qquad
-              \delta_j = \log n_{\max} - \log n_j
+    .. math:: \ell &= -(1 - \tilde p_y)^{\gamma} \log \tilde p_y, \qquad
+              \tilde p = \mathrm{softmax}(s f), \qquad \delta_j = \log n_{\max} - \log n_j \\
+              f_j &= \cos_j - a\, |\mathrm{clip}(\varepsilon_j, -1, 1)|\,
+              \tfrac{\delta_j}{\max_k \delta_k} - m\,[j = y]
 
     with :math:`\varepsilon_j \sim \mathcal N(0, 1/3)` (standard deviation) for each sample and
     class: the rarer a class, the wider its cloud; the largest class has none, and with equal

@@ -26,8 +26,8 @@ def icb(
 ) -> tuple[Tensor, Tensor | None]:
     r"""Intra-category weight and inter-category margin.
 
-    .. math:: \ell = -W \log \frac{e^{z_y}}{\sum_n e^{z_n + M[y, n]}}, \qquad
-              M[y, n] = \gamma \log \min(1, S_n / S_y), \qquad W \propto 1 / D_y(g)
+    .. math:: \ell &= -W \log \frac{e^{z_y}}{\sum_n e^{z_n + M[y, n]}} \\
+              M[y, n] &= \gamma \log \min(1, S_n / S_y), \qquad W \propto 1 / D_y(g)
 
     with :math:`S` the class counts and :math:`D_m(g)` the density of :math:`g = 1 - p_y` among the
     samples of category m (a category is a class). :math:`W` is scaled to the mean 1 within each
@@ -152,7 +152,8 @@ class ICB(LongTailLoss):
         super().__init__(class_counts, reduction, **given)
         if self.density == "exact":
             in_range("icb.memory", self.memory, 1, 10**6)
-        make, size = DENSITIES[self.density], (self.bins, self.memory, self.normalize)
+        size = [vars(self).pop(name) for name in ("bins", "memory", "normalize")]  # the density's
+        make = DENSITIES[self.density]
         self.density = make(self.num_classes, *size) if self.intra else None
         scaled_log_counts = self.gamma * self.class_counts.double().log()
         self.register_buffer("scaled_log_counts", scaled_log_counts, persistent=False)

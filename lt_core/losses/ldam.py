@@ -31,8 +31,8 @@ def ldam(
 ) -> tuple[Tensor, Tensor | None]:
     r"""Label-distribution-aware margin on scaled cosines.
 
-    .. math:: \ell = -w_y \log \mathrm{softmax}\big(s\,(\cos_j - m_y [j = y])\big)_y, \qquad
-              m_c = m_{\max} \frac{n_c^{-1/4}}{\max_k n_k^{-1/4}}
+    .. math:: \ell &= -w_y \log \mathrm{softmax}\big(s\,(\cos_j - m_y [j = y])\big)_y \\
+              m_c &= m_{\max} \frac{n_c^{-1/4}}{\max_k n_k^{-1/4}}
 
     Gradient with respect to the cosines: :math:`w_y\, s\, (\tilde p_j - [j = y])`, so a rare class
     is pulled until it wins by its larger margin.

@@ -27,8 +27,8 @@ def seesaw(
 ) -> tuple[Tensor, None]:
     r"""Softmax cross-entropy whose negatives are scaled pair by pair.
 
-    .. math:: \ell = -\log \frac{e^{z_y}}{\sum_j S_{yj} e^{z_j}}, \qquad
-              S_{yj} = \min\!\left(1, \frac{N_j}{N_y}\right)^{p}
+    .. math:: \ell &= -\log \frac{e^{z_y}}{\sum_j S_{yj} e^{z_j}} \\
+              S_{yj} &= \min\!\left(1, \frac{N_j}{N_y}\right)^{p}
                        \max\!\left(1, \frac{s_j}{\max(s_y, \varepsilon)}\right)^{q}
 
     with :math:`s = \mathrm{softmax}(z)`. The first factor (mitigation) spares a class rarer than

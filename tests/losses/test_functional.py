@@ -5,6 +5,8 @@ from __future__ import annotations
 import doctest
 import importlib
 import inspect
+import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -126,3 +128,11 @@ def test_the_docstring_names_every_parameter_and_the_source(name):
     assert {"class_counts", "reduction", *losses.defaults(name)} <= named
     assert "Source\n---" in text
     assert ".. math::" in inspect.getdoc(getattr(functional, name))
+
+
+@pytest.mark.parametrize("name", losses.names())
+def test_the_book_shows_function_and_class(name):
+    page = Path(__file__).parents[2] / "notebooks" / "methods_at_a_glance.ipynb"
+    shown = "".join("".join(cell["source"]) for cell in json.loads(page.read_text())["cells"])
+    assert f".. autofunction:: lt_core.losses.functional.{name}\n" in shown
+    assert f".. autoclass:: lt_core.losses.{losses.loss_class(name).__name__}\n" in shown
