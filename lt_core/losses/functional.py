@@ -3,10 +3,10 @@
 Each stands above its class in the file of its name, and the class calls it: the mathematics is
 in one place. What a class derives from the class counts once, a function takes as an argument,
 and the helpers that derive it are here too: :func:`inverse_frequency_weights`,
-:func:`effective_number_weights`, :func:`prior_shift`, :func:`ldam_margin`, :func:`cloud_widths`.
-What a class keeps as state is an argument as well. Like the running mean of
-``torch.nn.functional.batch_norm``, it changes in place where ``training`` is true; on several
-ranks of ``torch.distributed`` it counts the samples of all.
+:func:`effective_number_weights`, :func:`prior_shift`, :func:`ldam_margin`, :func:`cloud_widths`
+and :func:`drawn_distances`. What a class keeps as state is an argument as well. Like the running
+mean of ``torch.nn.functional.batch_norm``, it changes in place where ``training`` is true; on
+several ranks of ``torch.distributed`` it counts the samples of all.
 
 Parameters
 ----------
@@ -44,37 +44,28 @@ Examples
 
 from __future__ import annotations
 
-from lt_core.losses.balanced_softmax import balanced_softmax
-from lt_core.losses.class_balanced import class_balanced, inverse_frequency_weights
-from lt_core.losses.effective_number import effective_number, effective_number_weights
-from lt_core.losses.equalization import equalization
-from lt_core.losses.focal import focal
-from lt_core.losses.gala import gala
-from lt_core.losses.gcl import cloud_widths, gcl
-from lt_core.losses.ghm import ghm
-from lt_core.losses.icb import icb
-from lt_core.losses.ldam import ldam, ldam_margin
-from lt_core.losses.logit_adjustment import logit_adjustment, prior_shift
-from lt_core.losses.seesaw import seesaw
-from lt_core.losses.softmax import softmax
+from importlib import import_module
+from typing import Any
 
-__all__ = [
-    "balanced_softmax",
-    "class_balanced",
-    "cloud_widths",
-    "effective_number",
-    "effective_number_weights",
-    "equalization",
-    "focal",
-    "gala",
-    "gcl",
-    "ghm",
-    "icb",
-    "inverse_frequency_weights",
-    "ldam",
-    "ldam_margin",
-    "logit_adjustment",
-    "prior_shift",
-    "seesaw",
-    "softmax",
-]
+from lt_core import losses
+
+#: What derives arguments of the functions, and where it stands.
+_HELPERS = {
+    "inverse_frequency_weights": "class_balanced",
+    "effective_number_weights": "effective_number",
+    "prior_shift": "logit_adjustment",
+    "ldam_margin": "ldam",
+    "cloud_widths": "gcl",
+    "drawn_distances": "gcl",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HELPERS.get(name, name)
+    if not isinstance(losses._METHODS.get(home), str):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"lt_core.losses.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*losses.names(), *_HELPERS]

@@ -25,12 +25,18 @@ def cloud_widths(class_counts: Tensor) -> Tensor:
     return cloud / cloud.max() if cloud.max() > 0 else cloud
 
 
+def drawn_distances(logits: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    r""":math:`|\mathrm{clip}(\varepsilon, -1, 1)|` for each logit, ``(N, C)``, drawn anew."""
+    draw = torch.empty_like(logits, requires_grad=False)
+    return draw.normal_(0, DEVIATION, generator=generator).abs_().clamp_max_(1)
+
+
 @functional(takes_cosines=True)
 def gcl(
     logits: Tensor,
     target: Tensor,
     cloud: PerClass,
-    draw: Tensor | None = None,
+    distance: Tensor | None = None,
     *,
     scale: float = 30.0,
     margin: float = 0.0,
@@ -55,8 +61,8 @@ def gcl(
         As in :mod:`lt_core.losses.functional`, the logits being **cosines** in [-1, 1].
     cloud : Tensor, shape (C,)
         :math:`\delta / \max_k \delta_k`, as :func:`cloud_widths` makes it of the class counts.
-    draw : Tensor, shape (N, C), optional
-        The :math:`\varepsilon`, before clipping; none stands for 0.
+    distance : Tensor, shape (N, C), optional
+        :math:`|\mathrm{clip}(\varepsilon, -1, 1)|`, as :func:`drawn_distances` draws it; none is 0.
     scale : float
         :math:`s`.
     margin, noise : float
@@ -65,9 +71,9 @@ def gcl(
         :math:`\gamma`.
     """
     adjusted = scale * logits
-    if draw is not None:
-        size = checked_draw(draw, logits).to(logits.dtype).abs().clamp_max_(1)
-        adjusted.addcmul_(size, cloud.to(logits.dtype), value=-scale * noise)
+    if distance is not None:
+        distance = checked_draw(distance, logits).to(logits.dtype)
+        adjusted.addcmul_(distance, cloud.to(logits.dtype), value=-scale * noise)
     if margin:
         index = target.unsqueeze(1)
         adjusted.scatter_add_(1, index, adjusted.new_full(index.shape, -scale * margin))
@@ -80,8 +86,9 @@ def gcl(
 class GCL(DrawingLoss):
     r"""Gaussian-clouded logits: :func:`gcl`, with draws of its own.
 
-    ``forward(logits, target, draw=None)``: without ``draw`` the loss draws from its own
-    ``generator``; outside training it draws nothing, and :math:`\varepsilon = 0`.
+    ``forward(logits, target, draw=None)``: ``draw`` ``(N, C)`` are the :math:`\varepsilon`, before
+    clipping. Without it the loss draws from its own ``generator``; outside training it draws
+    nothing, and :math:`\varepsilon = 0`.
 
     Parameters
     ----------
@@ -127,15 +134,16 @@ class GCL(DrawingLoss):
     def per_sample(
         self, logits: Tensor, target: Tensor, draw: Tensor | None = None
     ) -> tuple[Tensor, None]:
-        if draw is None and self.updates_state:
-            generator = self.generator_on(logits.device)
-            draw = torch.empty_like(logits, requires_grad=False)
-            draw = draw.normal_(0, DEVIATION, generator=generator)
+        distance = None
+        if draw is not None:
+            distance = draw.to(logits.dtype).abs().clamp_max_(1)
+        elif self.updates_state:
+            distance = drawn_distances(logits, self.generator_on(logits.device))
         return gcl.per_sample(
             logits,
             target,
             self.cloud,
-            draw,
+            distance,
             scale=self.scale,
             margin=self.margin,
             noise=self.noise,

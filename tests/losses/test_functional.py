@@ -64,7 +64,7 @@ def test_the_function_is_the_class_bit_for_bit(name, params, reduction):
     function, params = getattr(functional, name), {**params, "reduction": reduction}
     needed = arguments(name, params)
     for logits, target in batches_for(loss, 4):
-        draw = draws(loss, logits)
+        draw = draws(loss, logits)  # zeros and ones: for gcl distances as well
         expected, gradient = step(loss, logits, target, **draw)
         given = [*needed, *draw.values()]
         value, other = step(lambda z, y: function(z, y, *given, **params), logits, target)  # noqa: B023
