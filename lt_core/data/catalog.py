@@ -41,10 +41,10 @@ class DatasetInfo:
     ``mean`` and ``std`` are per channel, as fractions of 1. ``flip`` says
     whether a mirrored image keeps its label. ``holdout`` is the number of
     images a class that ``split="val"`` sets aside if not told. ``model`` and
-    ``recipe`` are the defaults of a run; None means that a run has to name
-    them. ``how_to_get`` are the files to put into the data set's folder.
-    ``releases`` are the published folders, each with its archive; the first can
-    be downloaded. ``class_names`` is the standard order where it is known.
+    ``recipe`` are the defaults of a run. ``how_to_get`` are the files to put into
+    the data set's folder. ``releases`` are the published folders, each with its
+    archive; the first can be downloaded. ``class_names`` is the standard order
+    where it is known.
     """
 
     name: str
@@ -57,8 +57,8 @@ class DatasetInfo:
     std: tuple[float, ...]
     flip: bool
     holdout: int
-    model: str | None
-    recipe: str | None
+    model: str
+    recipe: str
     how_to_get: str
     releases: tuple[tuple[str, str], ...] = ()
     class_names: tuple[str, ...] | None = None
@@ -76,7 +76,6 @@ _LISTED = {
     "holdout": 0,
     **IMAGENET,
 }
-_NO_DEFAULTS = {"model": None, "recipe": None}
 
 _ALL = (
     DatasetInfo(
@@ -164,7 +163,8 @@ _ALL = (
         num_classes=1000,
         how_to_get="ImageNet_LT_{train,val,test}.txt and ImageNet's train/ and val/",
         **_LISTED,
-        **_NO_DEFAULTS,
+        model="resnet50",
+        recipe="decoupling",
     ),
     DatasetInfo(
         name="places_lt",
@@ -172,7 +172,8 @@ _ALL = (
         num_classes=365,
         how_to_get="Places_LT_{train,val,test}.txt and the folders they name",
         **_LISTED,
-        **_NO_DEFAULTS,
+        model="resnet152",
+        recipe="decoupling",
     ),
     DatasetInfo(
         name="inaturalist2017",
@@ -180,7 +181,8 @@ _ALL = (
         num_classes=5089,
         how_to_get="train2017.json, val2017.json and train_val_images/",
         **_LISTED,
-        **_NO_DEFAULTS,
+        model="resnet50",
+        recipe="decoupling_inaturalist",
     ),
     DatasetInfo(
         name="inaturalist2018",
@@ -188,7 +190,8 @@ _ALL = (
         num_classes=8142,
         how_to_get="iNaturalist18_{train,val}.txt or {train,val}2018.json and train_val2018/",
         **_LISTED,
-        **_NO_DEFAULTS,
+        model="resnet50",
+        recipe="decoupling_inaturalist",
     ),
 )
 _CATALOG = {entry.name: entry for entry in _ALL}

@@ -8,12 +8,15 @@ disk: there are up to 675,170.
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import posixpath
 import re
+import warnings
 from collections.abc import Iterator
 from functools import cache
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +65,8 @@ def load(info: DatasetInfo, folder: Path, split: str) -> Dataset:
         entries = _from_lines(_text(content))
         class_names = tuple(str(c) for c in range(info.num_classes))
     paths, targets = _checked(entries, path, folder, info.num_classes)
+    if split == "train":
+        _compare(targets, info, path)
     return Dataset(
         name=info.name,
         split=split,
@@ -71,6 +76,27 @@ def load(info: DatasetInfo, folder: Path, split: str) -> Dataset:
         indices=np.arange(len(paths)),
         files=(path,),
     )
+
+
+def published_counts(name: str) -> list[int] | None:
+    """Training images of each class in the published list, None where it does not ship."""
+    file = resources.files("lt_core").joinpath("published", "class_counts.csv")
+    with file.open(newline="") as text:
+        rows = [row for row in csv.DictReader(text) if row["dataset"] == name]
+    return [int(row["images"]) for row in rows] or None
+
+
+def _compare(targets: list[int], info: DatasetInfo, path: Path) -> None:
+    """Warn of a training list whose classes have other numbers of images than the published."""
+    published = published_counts(info.name)
+    counts = np.bincount(targets, minlength=info.num_classes).tolist()
+    if published and counts != published:
+        warnings.warn(
+            f"{path}: not the published list of {info.name}: {sum(counts)} images instead of "
+            f"{sum(published)}, the largest class {max(counts)} instead of {max(published)}; "
+            "its numbers cannot stand beside a paper's",
+            stacklevel=2,
+        )
 
 
 def _text(content: bytes) -> str:

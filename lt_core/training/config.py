@@ -35,6 +35,8 @@ NEUTRAL = {
     "classifier": "linear",
     "recipe.nesterov": False,
     "recipe.drop_last": False,
+    "recipe.weights": None,
+    "recipe.frozen": False,
     "recipe.image_size": 0,
     "recipe.smallest_crop": 0.0,
     "recipe.colour_jitter": 0.0,
@@ -83,9 +85,6 @@ class RunConfig:
 
     def _resolved(self) -> dict:
         info = data.info(self.dataset)  # refuses an unknown name
-        for name, default in (("model", info.model), ("recipe", info.recipe)):
-            if getattr(self, name) is None and default is None:
-                raise ConfigError(f"{name}: {self.dataset} has no default, name one")
         model = info.model if self.model is None else self.model
         choice("model", model, models.names())
         takes_cosines = losses.takes_cosines(self.method)
@@ -99,6 +98,7 @@ class RunConfig:
         choice("recipe", name, recipes.RECIPES)
         overrides = changed_fields(name, self.overrides)
         recipe = recipes.get(name, overrides)
+        overrides = {field: getattr(recipe, field) for field in overrides}
         data.check_factor(self.imbalance_factor)
         if info.head_count is not None:  # listed sets have more images than any batch
             in_range("holdout", self.holdout, 0, info.head_count - 1)

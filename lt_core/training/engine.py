@@ -24,6 +24,7 @@ from lt_core import data, losses, models
 from lt_core.data import Dataset
 from lt_core.errors import TrainingError
 from lt_core.losses.draws import DrawingLoss
+from lt_core.models import weights
 from lt_core.training.augment import EpochFeed, ImageBank, Normaliser
 from lt_core.training.config import RunConfig
 from lt_core.training.precision import MasterWeights
@@ -85,8 +86,14 @@ class Engine:
             in_channels=train.images.shape[1],
             classifier=config.classifier,
         )
+        if self.recipe.weights is not None:
+            weights.load(model, config.model, self.recipe.weights)
         self.model = model.to(device, memory_format=torch.channels_last)
-        self.weights = MasterWeights(self.model, config.precision)
+        trained = None
+        if self.recipe.frozen:
+            self.model.requires_grad_(False)
+            trained = self.model.classifier.requires_grad_(True)
+        self.weights = MasterWeights(self.model, config.precision, trained)
         self.feed = self._feed(train)
         about = data.info(config.dataset)
         width = self.feed.width
@@ -139,7 +146,7 @@ class Engine:
     def begin_epoch(self, epoch: int) -> None:
         """Set the learning rate, tell the loss, and draw the epoch's order and crops."""
         with self.on_stream():
-            self.model.train()
+            self.model.train(not self.recipe.frozen)
             self.loss.train()
             self._prepare_steps()
             self.loss.set_epoch(*self.recipe.place(epoch, self.config.epochs))

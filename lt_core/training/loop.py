@@ -19,6 +19,7 @@ import torch
 
 from lt_core import data
 from lt_core.errors import ConfigError, DataError, TrainingError, Unfinished
+from lt_core.models import weights
 from lt_core.runs import Run, Store, environment
 from lt_core.runs import read as read_run
 from lt_core.training.augment import ImageBank
@@ -54,6 +55,7 @@ class Images:
         damaged: str = "stop",
     ):
         self.device, self._loader = device, loading(workers, damaged)
+        self._download = download
         self._load = partial(data.load, root=data_root, download=download)
         self._train, self._banks, self._evaluated, self._on_device = {}, {}, {}, {}
 
@@ -93,6 +95,8 @@ class Images:
     def engine(self, config: RunConfig) -> Engine:
         """What trains ``config``: on images in memory, or on images that stay on disk."""
         train, evaluated = self.train(config), self.evaluated(config)
+        if self._download and config.resolved_recipe().weights == weights.IMAGENET:
+            weights.fetch(config.model)
         if not train.is_lazy:
             return Engine(config, train, self.bank(config), self.test(config), self.device)
         from lt_core.training.disk import DiskEngine

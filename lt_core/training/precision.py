@@ -11,15 +11,18 @@ class MasterWeights:
 
     In float32 the two are the same tensors. In bfloat16 the convolutions' working
     copies are rounded from the masters after every update, all in a few kernels.
+    ``trained`` is the part of the model that is trained; None: all of it.
     """
 
-    def __init__(self, model: nn.Module, precision: str):
+    def __init__(self, model: nn.Module, precision: str, trained: nn.Module | None = None):
         self.dtype = getattr(torch, precision)
-        self.working = list(model.parameters())
+        self.working = list((model if trained is None else trained).parameters())
         if self.dtype == torch.float32:
             self.master = self.working
             return
         convolutions = {m.weight for m in model.modules() if isinstance(m, nn.Conv2d)}
+        for weight in convolutions.difference(self.working):
+            weight.data = weight.data.to(self.dtype)
         self.master, self._rounded = [], []
         for weight in self.working:
             if weight in convolutions:
@@ -44,6 +47,6 @@ class MasterWeights:
     @torch.no_grad()
     def give(self) -> None:
         """Round the updated masters into the working copies."""
-        if self.master is not self.working:
+        if self.master is not self.working and self._rounded:
             masters, rounded = zip(*self._rounded, strict=True)
             torch._foreach_copy_(list(rounded), list(masters))

@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import Annotated, Literal
 
 from lt_core.errors import ConfigError, unknown
+from lt_core.models import weights
 from lt_core.parameters import Range, convert_fields, in_range
 
 #: Fields of a recipe that only images on disk know.
@@ -79,6 +80,9 @@ class Recipe(Augmentation):
     ``milestones[i]``; ``"cosine"`` lets it fall to zero in the last epoch (a single
     epoch trains at the full rate). Either begins with ``warmup_epochs`` epochs of linear
     warm-up, the last of them at the full rate. Epochs count from 1 here, as in the papers.
+    ``weights`` are what the network begins with, all but its classifier: ``imagenet`` or a
+    file, see :mod:`lt_core.models.weights`. ``frozen`` trains the classifier alone, on the
+    features of those weights.
     """
 
     name: str
@@ -94,9 +98,15 @@ class Recipe(Augmentation):
     milestones: tuple[int, ...] = ()
     factors: tuple[Annotated[float, Range(0, 1000)], ...] = ()
     drop_last: bool = False
+    weights: str | None = None
+    frozen: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.weights is not None:
+            object.__setattr__(self, "weights", weights.name_of(self.weights))
+        elif self.frozen:
+            raise ConfigError("frozen: expected weights as well, to take the features from")
         if len(self.milestones) != len(self.factors):
             raise ConfigError(
                 "milestones and factors: expected the same number of values, got "
@@ -257,6 +267,31 @@ RECIPES = {
             schedule="cosine",
             warmup_epochs=2,
             crop_padding=1,
+        ),
+        Recipe(
+            name="decoupling",
+            source="Kang et al. 2020, arXiv:1910.09217, ImageNet_LT/feat_uniform.yaml of "
+            "facebookresearch/classifier-balancing",
+            epochs=90,
+            batch_size=512,
+            learning_rate=0.2,
+            weight_decay=5e-4,
+            schedule="cosine",
+            smallest_crop=0.08,
+            flip=True,
+            colour_jitter=0.4,
+        ),
+        Recipe(
+            name="decoupling_inaturalist",
+            source="Kang et al. 2020, arXiv:1910.09217, iNaturalist18/feat_unifrom.yaml of "
+            "facebookresearch/classifier-balancing",
+            epochs=90,
+            batch_size=512,
+            learning_rate=0.2,
+            weight_decay=1e-4,
+            schedule="cosine",
+            smallest_crop=0.08,
+            flip=True,
         ),
         Recipe(
             name="folder",

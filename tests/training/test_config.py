@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from lt_core import data
 from lt_core.errors import ConfigError
 from lt_core.training import RunConfig
 
@@ -54,9 +55,9 @@ def test_a_missing_name_is_refused(missing):
         RunConfig.from_dict(values)
 
 
-def test_a_data_set_without_defaults_says_what_to_name():
-    with pytest.raises(ConfigError, match="model: imagenet_lt has no default, name one"):
-        run(dataset="imagenet_lt", imbalance_factor=1)
+@pytest.mark.parametrize("name", data.names())
+def test_every_data_set_has_a_network_and_a_recipe(name):
+    assert run(dataset=name, imbalance_factor=1).model == data.info(name).model
 
 
 # -- C2: strings --------------------------------------------------------------------

@@ -92,6 +92,8 @@ OTHER_RECIPE = {
     "milestones": [15],
     "factors": [0.1],
     "drop_last": True,
+    "weights": "sha256:0123456789abcdef",
+    "frozen": True,
     "image_size": 64,
     "smallest_crop": 0.2,
     "colour_jitter": 0.4,
@@ -116,8 +118,9 @@ def test_a_field_that_differs_gives_another_key(field):
 
 @pytest.mark.parametrize("field", OTHER_RECIPE)
 def test_a_field_of_the_recipe_that_differs_gives_another_key(field):
-    # Milestones and factors come in pairs: both runs have one of each.
-    base = {"milestones": [10], "factors": [0.2]}
+    # Milestones and factors come in pairs: both runs have one of each. So do both have weights,
+    # without which nothing can be frozen.
+    base = {"milestones": [10], "factors": [0.2], "weights": "imagenet"}
     assert run(overrides={**base, field: OTHER_RECIPE[field]}).key != run(overrides=base).key
 
 
