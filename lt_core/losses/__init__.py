@@ -1,5 +1,11 @@
 """Losses for long-tailed classification, by name.
 
+Each method is one file of its name: the function with the formula, and the class that keeps its
+parameters and state. A new one is such a file, its line in ``_METHODS`` below, and a test that
+compares it with its formula, as in ``tests/losses``; that it keeps the contract of all losses
+(:mod:`lt_core.testing`) is then tested by itself. Its description stands in the book's page
+``notebooks/methods_at_a_glance.ipynb``.
+
 >>> import torch
 >>> from lt_core import losses
 >>> loss = losses.create("softmax", class_counts=[500, 50, 5])
