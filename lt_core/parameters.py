@@ -55,12 +55,12 @@ class Range:
 
     def __repr__(self) -> str:
         if self.low > -_LARGEST and self.high < _LARGEST:
-            return f"{_text(self.low)} to {_text(self.high)}"
+            return f"{text_of(self.low)} to {text_of(self.high)}"
         bounds = [
-            f"{_text(self.low)} or more" if self.low > -_LARGEST else "",
-            f"more than {_text(self.above)}" if self.above is not None else "",
-            f"at most {_text(self.high)}" if self.high < _LARGEST else "",
-            f"less than {_text(self.below)}" if self.below is not None else "",
+            f"{text_of(self.low)} or more" if self.low > -_LARGEST else "",
+            f"more than {text_of(self.above)}" if self.above is not None else "",
+            f"at most {text_of(self.high)}" if self.high < _LARGEST else "",
+            f"less than {text_of(self.below)}" if self.below is not None else "",
         ]
         return " and ".join(filter(None, bounds)) or "a finite number"
 
@@ -100,9 +100,9 @@ def convert_fields(instance: Any) -> None:
 def convert(name: str, value: Any, kind: Any) -> Any:
     """``value`` as ``kind``, or a :class:`~lt_core.errors.ConfigError` that says what is wrong.
 
-    ``kind`` is bool, int, float, str, a mapping, ``Sequence[...]`` (gives a list),
-    ``tuple[..., ...]``, ``Literal[...]``, one of these ``| None``, or ``Annotated`` with a
-    :class:`Range`. Text is read as a command line gives it.
+    ``kind`` is bool, int, float, str, a mapping, ``tuple[..., ...]``, ``Sequence[...]`` (a list,
+    one entry per class), ``Literal[...]``, ``Annotated`` with a :class:`Range`, or one of these
+    ``| None``. Text is read as a command line gives it.
 
     >>> convert("bins", "12", Annotated[int, Range(1, 100)])
     12
@@ -119,10 +119,12 @@ def convert(name: str, value: Any, kind: Any) -> Any:
         inner, accepted = get_args(kind)
         value = convert(name, value, inner)
         if value not in accepted:
-            raise ConfigError(f"{name}: expected {accepted}, got {_text(value)}")
+            raise ConfigError(f"{name}: expected {accepted}, got {text_of(value)}")
         return value
     if origin is Literal:
         return choice(name, value, get_args(kind))
+    if origin is Sequence and not isinstance(value, str):
+        return [convert(name, entry, get_args(kind)[0]) for entry in _by_class(name, value)]
     if origin in (Sequence, tuple):
         entries = _converted_list(name, value, get_args(kind)[0])
         return tuple(entries) if origin is tuple else entries
@@ -170,13 +172,13 @@ def described(kind: Any) -> str:
         return f"{'whole, ' * (inner[0] is int)}{inner[1]}"
     if origin is Literal:
         return " or ".join(map(str, inner))
-    return words.get(kind) or f"a list, of each {described(inner[0])}"
+    return words.get(kind) or f"a list of values, each {described(inner[0])}"
 
 
 def _converted_list(name: str, value: Any, kind: Any) -> list:
-    if not isinstance(value, str):
-        return [convert(name, entry, kind) for entry in _by_class(name, value)]
     entries = listed(value)  # "160,180" or "[160, 180]", as a command line gives it
+    if not isinstance(value, str):
+        return [convert(name, entry, kind) for entry in entries]
     number = get_args(kind)[0] if get_origin(kind) is Annotated else kind
     words = "whole numbers" if number is int else "numbers"
     try:
@@ -301,7 +303,8 @@ def _by_class(name: str, values: Any, hint: str = "") -> list[Any]:
     )
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """A value as messages and variants show it: ``0.5``, ``1``, ``mean``."""
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

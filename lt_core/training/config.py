@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 from lt_core import data, losses, models
 from lt_core.errors import ConfigError, unknown
 from lt_core.models import CLASSIFIERS
-from lt_core.parameters import Range, choice, convert, convert_fields, in_range, kinds_of
+from lt_core.parameters import Range, choice, convert, convert_fields, in_range, kinds_of, text_of
 from lt_core.training import recipes
 
 Seed = Annotated[int, Range(0, 2**31 - 1)]
@@ -53,7 +53,7 @@ NEUTRAL = {
 class RunConfig:
     """One training run. ``None`` stands for the data set's default.
 
-    ``holdout`` images a class are kept from training and evaluated instead of the test
+    ``holdout`` images per class are kept from training and evaluated instead of the test
     set: such a run serves the choice of a hyper-parameter and stands in no table.
     ``params`` are parameters of the loss, plus ``reduction``; ``overrides`` replace
     fields of the recipe. Strings are converted to the declared type, so that ``1``,
@@ -181,7 +181,7 @@ def variant_of(method: str, params: Mapping) -> str:
     """The ``params``, in their declared types, that differ from the method's defaults of today."""
     defaults = {"reduction": "mean", **losses.defaults(method)}
     return ",".join(
-        f"{name}={_text(value)}"
+        f"{name}={text_of(value)}"
         for name, value in sorted(params.items())
         if value != defaults[name]
     )
@@ -251,7 +251,3 @@ def check_device(device: object) -> None:
             f"device: expected cpu, or cuda where there is any, got {str(device)!r}; "
             "a GPU is called cuda, the second one cuda:1"
         )
-
-
-def _text(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -43,7 +43,7 @@ class Augmentation:
     flip
         Mirror left and right with probability 1/2.
     autoaugment
-        ``"cifar10"``: two random operations an image, see
+        ``"cifar10"``: two random operations per image, see
         :mod:`lt_core.training.autoaugment`.
     cutout
         Side in pixels, even, of a square set to black before normalising. Its centre is
@@ -52,7 +52,7 @@ class Augmentation:
     mixup_alpha
         Mix each image with its neighbour in the batch, with the weights lambda and
         1 - lambda, lambda ~ Beta(alpha, alpha) drawn for each image. Zhang et al. 2018,
-        arXiv:1710.09412. torchvision and GCL's published code draw one lambda a batch:
+        arXiv:1710.09412. torchvision and GCL's published code draw one lambda per batch:
         the expected gradient of a mean over images is the same, but for what couples the
         images of a batch (batch normalisation), and it varies less.
     """
