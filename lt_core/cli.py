@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import time
@@ -112,7 +113,7 @@ def run(
     checks.check_device(device)
     loader = checks.loading(workers, damaged)
     budget = checks.seconds("time_budget", time_budget)
-    if runs.Store(store).is_finished(config.key):
+    if os.environ.get("WORLD_SIZE", "1") == "1" and runs.Store(store).is_finished(config.key):
         finished = runs.open(store, config.key)
     else:
         from lt_core.training import train
@@ -129,7 +130,8 @@ def run(
             **loader,
             report=EpochLines(sys.stderr),
         )
-    print(json.dumps({"key": finished.key, **finished.record}, indent=1))
+    if finished is not None:  # torchrun: the first process reports
+        print(json.dumps({"key": finished.key, **finished.record}, indent=1))
 
 
 @app.command()

@@ -308,7 +308,12 @@ def reduce(loss: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
     if reduction == "sum" or not len(loss):
         return loss.sum()
     if reduction == "weighted_mean" and weight is not None:
-        return loss.sum() / weight.sum().clamp_min(torch.finfo(loss.dtype).tiny)
+        total = weight.sum()
+        if distributed() and torch.is_grad_enabled():
+            # Ranks average their gradients: with the mean of their sums of weights below, the
+            # average is that of the whole batch, whose ranks differ in what they hold.
+            total = all_reduced(total) / dist.get_world_size()
+        return loss.sum() / total.clamp_min(torch.finfo(loss.dtype).tiny)
     return loss.mean()
 
 

@@ -25,6 +25,7 @@ import torch
 from lt_core import data
 from lt_core.errors import (
     BusyError,
+    ConfigError,
     DataError,
     LtError,
     StoreError,
@@ -32,6 +33,7 @@ from lt_core.errors import (
     Unfinished,
 )
 from lt_core.runs import Run, Store, read
+from lt_core.training import ranks
 from lt_core.training.config import RunConfig, in_range, loading, pack_of, seconds
 from lt_core.training.loop import Images, choose_device, settings, training
 
@@ -83,6 +85,8 @@ def reproduce(
     """
     processes, device = in_range("processes", processes, 1, 1024), choose_device(device)
     loader = loading(workers, damaged)
+    if ranks.started():
+        raise ConfigError("torchrun: expected lt-core run, a single run on several processes")
     store = store if isinstance(store, Store) else Store(store)
     configs = {}
     for entry in plan:

@@ -12,6 +12,7 @@ run sees the same pixels whatever the number of processes and wherever an epoch 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,11 +21,15 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from lt_core.data import Dataset
 from lt_core.data.images import LazyImages, centred, decode, read_bytes
-from lt_core.errors import DataError, TrainingError
+from lt_core.errors import ConfigError, DataError, TrainingError
+from lt_core.losses.base import all_reduced, whole_batch_size
+from lt_core.losses.draws import DrawingLoss
+from lt_core.training import ranks
 from lt_core.training.augment import cut_out_
 from lt_core.training.config import RunConfig
 from lt_core.training.engine import Engine
@@ -61,9 +66,32 @@ class DiskEngine(Engine):
     ):
         if workers is None:
             cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-            workers = min(cores, MOST_WORKERS) if device.type == "cuda" else 0
-        self.workers, self.damaged, self.skipped = workers, damaged, 0
+            here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # ranks on this machine
+            workers = min(cores // here, MOST_WORKERS) if device.type == "cuda" else 0
+        self.workers, self.damaged = workers, damaged
+        self.rank, self.ranks = ranks.mine(), ranks.count()
         super().__init__(config, train, None, test, device, graphs=False)
+        #: Training images of the epoch so far that could be read, over all ranks.
+        self.seen = torch.zeros((), dtype=torch.int64, device=device)
+        if self.ranks > 1:
+            self._share_batches()
+            self.network = DistributedDataParallel(self.model)
+
+    def _share_batches(self) -> None:
+        """Leave out a last batch too small for the ranks; refuse what they cannot share."""
+        size = self.recipe.batch_size
+        if size < self.ranks:
+            raise ConfigError(f"batch_size: expected {self.ranks} or more, an image per rank")
+        if self.last_batch < self.ranks:  # a rank without an image could not take part
+            self.images_per_epoch -= self.last_batch
+            self.last_batch = 0
+        uneven = size % self.ranks or self.last_batch % self.ranks or self.damaged == "skip"
+        if uneven and self.config.params.get("density") == "exact":
+            raise ConfigError(
+                f"density: expected one that is not 'exact', whose {self.ranks} ranks need equal "
+                f"parts of every batch; batches are of {size} images, the last of "
+                f"{self.last_batch}"
+            )
 
     def _feed(self, train: Dataset) -> DiskFeed:
         augmentation = self.recipe.augmentation()
@@ -78,36 +106,69 @@ class DiskEngine(Engine):
         augmentation = Augmentation(mixup_alpha=self.recipe.mixup_alpha)
         count = len(self.targets)
         self.plan = draw_plan(augmentation, count, (1, 1), self.config.seed, epoch)
-        self.epoch, self.skipped = epoch, 0
+        self.epoch = epoch
+        self.seen.zero_()
 
     def steps(self) -> Iterator[None]:
-        size = self.recipe.batch_size
-        places = self.plan.order[: self.images_per_epoch].split(size)
-        batches = self.feed.batches(self.epoch, places[self.step :])
-        for pixels, readable, problems in batches:
-            self._count(problems, f"of step {self.step + 1}", len(pixels))
-            start = self.step * size
-            rows, mixing = places[self.step][readable], self.plan.mixing
-            if mixing is not None:
-                mixing = mixing[start : start + size][readable].to(self.device)
+        """Take the steps that the epoch still has; of each batch a rank takes its part."""
+        size, plan = self.recipe.batch_size, self.plan
+        places = torch.arange(self.images_per_epoch).split(size)[self.step :]
+        mine = [part.tensor_split(self.ranks)[self.rank] for part in places]
+        batches = self.feed.batches(self.epoch, [plan.order[part] for part in mine])
+        for part, (pixels, readable, problems) in zip(mine, batches, strict=True):
+            self._refuse(problems, len(pixels))
+            start, part = self.step * size, part[readable]
+            mixing = None if plan.mixing is None else plan.mixing[part].to(self.device)
             self.step += 1
-            with self.on_stream():
+            with self.on_stream(), self._told():
                 self.position.fill_(start)
-                target = self.targets[rows.to(self.device)]
-                try:
-                    self._learn(self._on_device(pixels), target, mixing)
-                except ValueError as error:  # on a CPU a loss refuses logits that are not finite
-                    raise TrainingError(f"step {self.step}: {error}") from error
+                self._reseed()
+                target = self.targets[plan.order[part].to(self.device)]
+                self._learn(self._on_device(pixels), target, mixing)
             yield
 
-    def _count(self, problems: Sequence[str], where: str, readable: int) -> None:
+    def _gradients(self, loss: Tensor, count: int) -> tuple[Tensor, Tensor, Sequence[Tensor]]:
+        whole = whole_batch_size(torch.empty(count, device=self.device))
+        self.seen += whole
+        if self.ranks == 1:
+            return super()._gradients(loss, count)
+        if self.config.params["reduction"] == "mean":  # the average over ranks is the batch's
+            loss = loss * (count * self.ranks / whole)
+        for weight in self.weights.working:
+            weight.grad = None
+        loss.backward()
+        gradients = [weight.grad for weight in self.weights.working]
+        return all_reduced(loss.detach()) / self.ranks, whole, gradients
+
+    def _reseed(self) -> None:
+        """Let each rank draw its own numbers, the same after a checkpoint, which knows rank 0."""
+        if self.ranks > 1 and isinstance(self.loss, DrawingLoss):
+            number = seed_of(self.config.seed, self.epoch, self.step, self.rank)
+            self.loss.generator_on(self.device).manual_seed(number)
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """What ends a step, in one line."""
+        try:
+            yield
+        except ValueError as error:  # on a CPU a loss refuses logits that are not finite
+            raise TrainingError(f"step {self.step}: {error}") from error
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            if self.ranks == 1:
+                raise
+            reason = " ".join(str(error).split())[:200]
+            raise TrainingError(f"another process of this run has ended ({reason})") from error
+
+    def _refuse(self, problems: Sequence[str], readable: int) -> None:
         if problems and self.damaged == "stop":
             raise DataError(
                 f"{problems[0]}; get the file again, or leave such images out (damaged='skip')"
             )
         if not readable:
-            raise DataError(f"none of the images {where} can be read; the first: {problems[0]}")
-        self.skipped += len(problems)
+            step = self.step + 1
+            raise DataError(f"none of the images of step {step} can be read; first: {problems[0]}")
 
     def _on_device(self, pixels: Tensor) -> Tensor:
         return pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
@@ -115,33 +176,38 @@ class DiskEngine(Engine):
     def end_epoch(self) -> Readout:
         with self.on_stream(), torch.no_grad():
             self.model.eval()
-            self._evaluation()
+            with self._told():
+                self._evaluation()
+            seen = int(self.seen)
             return Readout(
                 (self.loss_sum, self.correct, self.diverged_at, self.usable),
-                self.images_per_epoch - self.skipped,
+                seen,
                 len(self.test.targets),
                 self.recipe.batch_size,
-                {"skipped": self.skipped} if self.damaged == "skip" else None,
+                {"skipped": self.images_per_epoch - seen} if self.damaged == "skip" else None,
             )
 
     def _evaluation(self) -> None:
-        rows = torch.arange(len(self.test.targets)).split(self.recipe.batch_size)
+        self.logits.zero_()
+        mine = torch.arange(len(self.test.targets))[self.rank :: self.ranks]
+        rows = mine.split(self.recipe.batch_size)
         batches = self.feed.batches(EVALUATION, rows)
         for chosen, (pixels, _, problems) in zip(rows, batches, strict=True):
             if problems:  # without it the accuracy could be compared with no other
                 raise DataError(f"{problems[0]}; every test image is needed")
             images = self.normalise(self._on_device(pixels))
-            self.logits[chosen[0] : chosen[-1] + 1] = self.model(images)
+            self.logits[chosen.to(self.device)] = self.model(images)
+        self.logits.copy_(all_reduced(self.logits))  # each row is of one rank, 0 on the others
         targets = self.test.targets.to(self.device)
         self.correct.copy_((self.logits.argmax(dim=1) == targets).sum())
         self.usable.copy_(self.logits.isfinite().all())
 
     def state_dict(self) -> dict:
-        return {**super().state_dict(), "skipped": self.skipped}
+        return {**super().state_dict(), "seen": self.seen.clone()}
 
     def load_state_dict(self, state: dict) -> None:
         super().load_state_dict(state)
-        self.skipped = state["skipped"]
+        self.seen.copy_(state["seen"])
 
 
 class Pictures:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -94,6 +94,8 @@ class Engine:
             self.model.requires_grad_(False)
             trained = self.model.classifier.requires_grad_(True)
         self.weights = MasterWeights(self.model, config.precision, trained)
+        #: What a training step calls: the model, or what goes around it.
+        self.network = self.model
         self.feed = self._feed(train)
         about = data.info(config.dataset)
         width = self.feed.width
@@ -198,22 +200,26 @@ class Engine:
         self._learn(self.feed.batch(rows), target, self.feed.mixing(rows))
 
     def _learn(self, pixels: Tensor, target: Tensor, mixing: Tensor | None) -> None:
-        logits = self.model(self.normalise(pixels, mixing))
+        logits = self.network(self.normalise(pixels, mixing))
         if mixing is None:
             loss = self.loss(logits, target)
         else:  # each image is mixed with its neighbour in the batch, and so is its loss
             loss = self.loss.mixed(logits, target, target.roll(1), mixing)
-        gradients = torch.autograd.grad(loss, self.weights.working)
-        finite = loss.detach().isfinite()
+        loss, count, gradients = self._gradients(loss, len(target))
+        finite = loss.isfinite()
         # The fused update skips a step whose loss is not finite.
         self.optimizer.found_inf = (~finite).float()
         self.weights.take(gradients)
         self.optimizer.step()
         self.weights.give()
-        self.loss_sum += torch.where(finite, loss.detach(), 0) * len(target)
+        self.loss_sum += torch.where(finite, loss, 0) * count
         first = (~finite) & (self.diverged_at < 0)
         self.diverged_at.copy_(torch.where(first, self.position, self.diverged_at))
         self.position += len(target)
+
+    def _gradients(self, loss: Tensor, count: int) -> tuple[Tensor, int, Sequence[Tensor]]:
+        """The loss of the batch, its number of images and the gradients of the weights."""
+        return loss.detach(), count, torch.autograd.grad(loss, self.weights.working)
 
     @torch.no_grad()
     def _evaluation(self) -> None:

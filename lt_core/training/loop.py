@@ -22,6 +22,7 @@ from lt_core.errors import ConfigError, DataError, TrainingError, Unfinished
 from lt_core.models import weights
 from lt_core.runs import Run, Store, environment
 from lt_core.runs import read as read_run
+from lt_core.training import ranks
 from lt_core.training.augment import ImageBank
 from lt_core.training.checkpoint import Checkpoint
 from lt_core.training.config import RunConfig, check_device, in_range, loading
@@ -98,6 +99,11 @@ class Images:
         if self._download and config.resolved_recipe().weights == weights.IMAGENET:
             weights.fetch(config.model)
         if not train.is_lazy:
+            if ranks.count() > 1:
+                raise ConfigError(
+                    f"torchrun: {config.dataset} lies in memory, where one process trains a run; "
+                    "leave torchrun out (reproduce makes several runs at once)"
+                )
             return Engine(config, train, self.bank(config), self.test(config), self.device)
         from lt_core.training.disk import DiskEngine
 
@@ -129,7 +135,7 @@ def train(
     workers: int | None = None,
     damaged: str = "stop",
     report=None,
-) -> Run:
+) -> Run | None:
     """Train one run, resume it, or return it if it is finished.
 
     ``config``: a :class:`RunConfig` or its fields. ``device``: CUDA where there is any.
@@ -142,24 +148,32 @@ def train(
     ``report(config, epoch, numbers)`` is called every epoch, with ``train_loss``, ``top1``
     and about how many ``seconds_left`` the run takes.
 
+    Started by torchrun, the processes train the run together (:mod:`lt_core.training.ranks`);
+    all but the first return None.
+
     A run that was killed at any moment and is started again ends with the numbers of
     one that was not: same machine, versions and threads; on a GPU with ``deterministic``.
     """
     config = config if isinstance(config, RunConfig) else RunConfig.from_dict(config)
-    store = store if isinstance(store, Store) else Store(store)
     if deadline is not None:
         in_range("deadline", deadline, 0.0, math.inf)
-    if store.is_finished(config.key):
-        return read_run(store.directory(config.key))
-    device = choose_device(device)
-    images = Images(device, data_root, download, workers, damaged)
-    with settings(device, deterministic):
-        steps = training(config, store, images, deadline=deadline, report=report)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as finished:
-                return finished.value
+    with ranks.joined(choose_device(device)) as device:
+        if ranks.count() > 1:
+            store = ranks.SharedStore(store.path if isinstance(store, Store) else store)
+        elif not isinstance(store, Store):
+            store = Store(store)
+        if ranks.mine() > 0:  # rank 0 keeps the time and reports
+            deadline = report = None
+        if store.is_finished(config.key):
+            return read_run(store.directory(config.key)) if ranks.mine() == 0 else None
+        images = Images(device, data_root, download, workers, damaged)
+        with settings(device, deterministic):
+            steps = training(config, store, images, deadline=deadline, report=report)
+            while True:
+                try:
+                    next(steps)
+                except StopIteration as finished:
+                    return finished.value
 
 
 def training(
@@ -177,7 +191,7 @@ def training(
     """
     with store.lock(config.key):
         if store.is_finished(config.key):  # by another process, since we looked
-            return read_run(store.directory(config.key))
+            return read_run(store.directory(config.key)) if ranks.mine() == 0 else None
         started = time.monotonic()
         dataset = images.train(config)
         engine = images.engine(config)
