@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
-from lt_core.losses.base import LongTailLoss, PerClass, functional
+from lt_core.losses.base import LongTailLoss
+from lt_core.losses.functional import PerClass, checked_and_reduced
 
 
-@functional()
+@checked_and_reduced()
 def balanced_softmax(logits: Tensor, target: Tensor, log_counts: PerClass) -> tuple[Tensor, None]:
     r"""Softmax cross-entropy with each class's exponential multiplied by its count.
 

@@ -1,4 +1,4 @@
-"""What every loss shares: checks, reductions, the function beside the class, state over ranks.
+"""What every loss shares: checks, reductions, state that several ranks agree on.
 
 A loss implements :meth:`LongTailLoss.per_sample`; everything here is applied around it once,
 so that a new loss holds only its own mathematics.
@@ -7,9 +7,7 @@ so that a new loss holds only its own mathematics.
 from __future__ import annotations
 
 import abc
-import functools
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -22,8 +20,6 @@ from lt_core.parameters import COUNT_LABELS, converted, declared, per_class
 REDUCTIONS = ("mean", "weighted_mean", "sum", "none")
 #: How far beyond 1 rounding takes a cosine: of two vectors normalised in bfloat16, 1 %.
 COSINE_TOLERANCE = 0.02
-#: An argument of a loss's function that holds one value per class, shape ``(C,)``.
-PerClass = Tensor
 
 
 class LongTailLoss(nn.Module, abc.ABC):
@@ -76,7 +72,7 @@ class LongTailLoss(nn.Module, abc.ABC):
                 f"{len(counts)}; {COUNT_LABELS}"
             )
         self.num_classes = len(counts)
-        self.reduction = _checked_reduction(reduction)
+        self.reduction = checked_reduction(reduction)
         counts = torch.tensor(counts, dtype=torch.int64)
         self.register_buffer("class_counts", counts, persistent=False)
         self._given = tuple(params)
@@ -163,57 +159,10 @@ def _kinds(loss_class: type) -> dict[str, Any]:
     return kinds
 
 
-def functional(takes_cosines: bool = False) -> Callable[[Callable], Callable]:
-    """Decorate the mathematics of a loss, so that it becomes the function that users call.
-
-    What is decorated takes logits and target, which have been checked, and whatever else the
-    loss needs, and returns loss and weight of each sample, both ``(N,)``. The class calls it as
-    ``function.per_sample``. Called itself, the function checks its input first, also that an
-    argument annotated ``PerClass`` is a tensor of shape ``(C,)``, and takes ``reduction``.
-    """
-
-    def decorate(per_sample: Callable) -> Callable:
-        signature = inspect.signature(per_sample)
-        by_class = [
-            name
-            for name, parameter in signature.parameters.items()
-            if str(parameter.annotation).startswith("PerClass")
-        ]
-
-        @functools.wraps(per_sample)
-        def function(logits, target, *args, reduction="mean", **kwargs) -> Tensor:
-            given = signature.bind(logits, target, *args, **kwargs).arguments
-            _checked_reduction(reduction)
-            logits = checked(logits, target, takes_cosines=takes_cosines)
-            for name in by_class:
-                _check_by_class(name, given.get(name), logits)
-            if not len(target):
-                return reduce(logits.sum(dim=1), None, reduction)
-            return reduce(*per_sample(logits, target, *args, **kwargs), reduction)
-
-        parameter = inspect.Parameter(
-            "reduction", inspect.Parameter.KEYWORD_ONLY, default="mean", annotation="str"
-        )
-        function.__signature__ = signature.replace(
-            parameters=[*signature.parameters.values(), parameter], return_annotation="Tensor"
-        )
-        function.per_sample = per_sample
-        return function
-
-    return decorate
-
-
-def _checked_reduction(reduction: str) -> str:
+def checked_reduction(reduction: str) -> str:
     if reduction not in REDUCTIONS:
         raise ConfigError(f"reduction: expected one of {REDUCTIONS}, got {reduction!r}")
     return reduction
-
-
-def _check_by_class(name: str, given: Tensor | None, logits: Tensor) -> None:
-    expected = (logits.shape[1],)
-    if given is not None and not (isinstance(given, Tensor) and given.shape == expected):
-        got = tuple(given.shape) if isinstance(given, Tensor) else f"a {type(given).__name__}"
-        raise ConfigError(f"{name}: expected a tensor of shape {expected}, got {got}")
 
 
 def checked(

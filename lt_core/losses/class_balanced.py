@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lt_core.losses.base import LongTailLoss, PerClass, functional
+from lt_core.losses.base import LongTailLoss
+from lt_core.losses.functional import PerClass, checked_and_reduced
 
 
 def inverse_frequency_weights(class_counts: Tensor) -> Tensor:
@@ -20,7 +21,7 @@ def inverse_frequency_weights(class_counts: Tensor) -> Tensor:
     return inverse * (inverse.numel() / inverse.sum())
 
 
-@functional()
+@checked_and_reduced()
 def class_balanced(logits: Tensor, target: Tensor, class_weight: PerClass) -> tuple[Tensor, Tensor]:
     r"""Softmax cross-entropy weighted per class.
 

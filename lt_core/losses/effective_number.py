@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lt_core.losses.base import LongTailLoss, PerClass, functional
+from lt_core.losses.base import LongTailLoss
 from lt_core.losses.class_balanced import class_balanced
+from lt_core.losses.functional import PerClass, checked_and_reduced
 from lt_core.parameters import Range
 
 
@@ -27,7 +28,7 @@ def effective_number_weights(class_counts: Tensor, beta: float) -> Tensor:
     return weight * (weight.numel() / weight.sum())
 
 
-@functional()
+@checked_and_reduced()
 def effective_number(
     logits: Tensor,
     target: Tensor,

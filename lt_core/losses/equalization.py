@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lt_core.losses.base import PerClass, functional
 from lt_core.losses.draws import DrawingLoss, checked_draw
+from lt_core.losses.functional import PerClass, checked_and_reduced
 from lt_core.parameters import Range
 
 
-@functional()
+@checked_and_reduced()
 def equalization(
     logits: Tensor,
     target: Tensor,

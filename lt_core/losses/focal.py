@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lt_core.losses.base import LongTailLoss, PerClass, functional
+from lt_core.losses.base import LongTailLoss
 from lt_core.losses.effective_number import effective_number_weights
+from lt_core.losses.functional import PerClass, checked_and_reduced
 from lt_core.parameters import Range
 
 
@@ -23,7 +24,7 @@ def focal_modulator(cross_entropy: Tensor, gamma: float) -> Tensor:
     return difficulty.clamp_min(torch.finfo(difficulty.dtype).tiny) ** gamma
 
 
-@functional()
+@checked_and_reduced()
 def focal(
     logits: Tensor,
     target: Tensor,

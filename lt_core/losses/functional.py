@@ -44,10 +44,20 @@ Examples
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+from torch import Tensor
+
 from lt_core import losses
+from lt_core.errors import ConfigError
+from lt_core.losses.base import checked, checked_reduction, reduce
+
+#: An argument that holds one value per class, shape ``(C,)``.
+PerClass = Tensor
 
 #: What derives arguments of the functions, and where it stands.
 _HELPERS = {
@@ -69,3 +79,50 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return [*losses.names(), *_HELPERS]
+
+
+def checked_and_reduced(takes_cosines: bool = False) -> Callable[[Callable], Callable]:
+    """Make the mathematics of a loss a function that checks its input and takes ``reduction``.
+
+    What is decorated takes logits and target, which have been checked, and whatever else the
+    loss needs, and returns loss and weight of each sample, both ``(N,)``; an argument annotated
+    ``PerClass`` is checked to be a tensor of shape ``(C,)``. The class, which checks and reduces
+    itself, calls what was decorated as ``function.per_sample``.
+    """
+
+    def decorate(per_sample: Callable) -> Callable:
+        signature = inspect.signature(per_sample)
+        by_class = [
+            name
+            for name, parameter in signature.parameters.items()
+            if str(parameter.annotation).startswith("PerClass")
+        ]
+
+        @functools.wraps(per_sample)
+        def function(logits, target, *args, reduction="mean", **kwargs) -> Tensor:
+            given = signature.bind(logits, target, *args, **kwargs).arguments
+            checked_reduction(reduction)
+            logits = checked(logits, target, takes_cosines=takes_cosines)
+            for name in by_class:
+                _check_by_class(name, given.get(name), logits)
+            if not len(target):
+                return reduce(logits.sum(dim=1), None, reduction)
+            return reduce(*per_sample(logits, target, *args, **kwargs), reduction)
+
+        parameter = inspect.Parameter(
+            "reduction", inspect.Parameter.KEYWORD_ONLY, default="mean", annotation="str"
+        )
+        function.__signature__ = signature.replace(
+            parameters=[*signature.parameters.values(), parameter], return_annotation="Tensor"
+        )
+        function.per_sample = per_sample
+        return function
+
+    return decorate
+
+
+def _check_by_class(name: str, given: Tensor | None, logits: Tensor) -> None:
+    expected = (logits.shape[1],)
+    if given is not None and not (isinstance(given, Tensor) and given.shape == expected):
+        got = tuple(given.shape) if isinstance(given, Tensor) else f"a {type(given).__name__}"
+        raise ConfigError(f"{name}: expected a tensor of shape {expected}, got {got}")

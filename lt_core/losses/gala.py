@@ -9,18 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lt_core.losses.base import (
-    LongTailLoss,
-    PerClass,
-    add_by_class,
-    finite_rows,
-    functional,
-    whole_batch_size,
-)
+from lt_core.losses.base import LongTailLoss, add_by_class, finite_rows, whole_batch_size
+from lt_core.losses.functional import PerClass, checked_and_reduced
 from lt_core.parameters import Range
 
 
-@functional()
+@checked_and_reduced()
 def gala(
     logits: Tensor,
     target: Tensor,

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lt_core.losses.base import PerClass, functional
 from lt_core.losses.draws import DrawingLoss, checked_draw
 from lt_core.losses.focal import focal_modulator
+from lt_core.losses.functional import PerClass, checked_and_reduced
 from lt_core.parameters import Range
 
 #: Standard deviation of the draws: all but 0.3 % of them lie within [-1, 1].
@@ -31,7 +31,7 @@ def drawn_distances(logits: Tensor, generator: torch.Generator | None = None) ->
     return draw.normal_(0, DEVIATION, generator=generator).abs_().clamp_max_(1)
 
 
-@functional(takes_cosines=True)
+@checked_and_reduced(takes_cosines=True)
 def gcl(
     logits: Tensor,
     target: Tensor,

@@ -9,12 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lt_core.losses.base import LongTailLoss, all_reduced, finite_rows, functional
+from lt_core.losses.base import LongTailLoss, all_reduced, finite_rows
 from lt_core.losses.effective_number import one_vs_all
+from lt_core.losses.functional import checked_and_reduced
 from lt_core.parameters import Range
 
 
-@functional()
+@checked_and_reduced()
 def ghm(
     logits: Tensor,
     target: Tensor,

@@ -9,12 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lt_core.losses.base import LongTailLoss, PerClass, finite_rows, functional
+from lt_core.losses.base import LongTailLoss, finite_rows
 from lt_core.losses.density import DENSITIES, CategoryDensity
+from lt_core.losses.functional import PerClass, checked_and_reduced
 from lt_core.parameters import Range, in_range
 
 
-@functional()
+@checked_and_reduced()
 def icb(
     logits: Tensor,
     target: Tensor,
@@ -47,6 +48,15 @@ def icb(
         Whether g comes from the logits as they are or from those with the margin.
     training : bool
         Whether the batch is counted in ``density`` first, in place.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from lt_core.losses.density import AdaptiveDensity
+    >>> counts, target = torch.tensor([100, 10]), torch.tensor([0, 1])
+    >>> density = AdaptiveDensity(num_classes=2, bins=12, memory=1, normalize="category")
+    >>> print(f"{icb(torch.zeros(2, 2), target, 0.8 * counts.log(), density):.4f}")
+    0.4201
     """
     adjusted = logits
     if scaled_log_counts is not None:

@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lt_core.losses.base import LongTailLoss, PerClass, functional
+from lt_core.losses.base import LongTailLoss
 from lt_core.losses.effective_number import effective_number_weights
+from lt_core.losses.functional import PerClass, checked_and_reduced
 from lt_core.parameters import Range
 
 
@@ -20,7 +21,7 @@ def ldam_margin(class_counts: Tensor, max_margin: float = 0.5) -> Tensor:
     return margin * (max_margin / margin.max())
 
 
-@functional(takes_cosines=True)
+@checked_and_reduced(takes_cosines=True)
 def ldam(
     logits: Tensor,
     target: Tensor,

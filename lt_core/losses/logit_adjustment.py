@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 import torch.nn.functional as F
 from torch import Tensor
 
-from lt_core.losses.base import LongTailLoss, PerClass, functional
+from lt_core.losses.base import LongTailLoss
+from lt_core.losses.functional import PerClass, checked_and_reduced
 from lt_core.parameters import Range
 
 
@@ -22,7 +23,7 @@ def prior_shift(class_counts: Tensor, tau: float = 1.0, variant: str = "paper") 
     return (prior**tau + 1e-12).log() if variant == "released" else tau * prior.log()
 
 
-@functional()
+@checked_and_reduced()
 def logit_adjustment(logits: Tensor, target: Tensor, shift: PerClass) -> tuple[Tensor, None]:
     r"""Softmax cross-entropy with a margin between each pair of classes.
 

@@ -10,11 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lt_core.losses.base import LongTailLoss, PerClass, add_by_class, finite_rows, functional
+from lt_core.losses.base import LongTailLoss, add_by_class, finite_rows
+from lt_core.losses.functional import PerClass, checked_and_reduced
 from lt_core.parameters import Range, per_class
 
 
-@functional()
+@checked_and_reduced()
 def seesaw(
     logits: Tensor,
     target: Tensor,

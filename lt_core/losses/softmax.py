@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from lt_core.losses.base import LongTailLoss, functional
+from lt_core.losses.base import LongTailLoss
+from lt_core.losses.functional import checked_and_reduced
 
 
-@functional()
+@checked_and_reduced()
 def softmax(logits: Tensor, target: Tensor) -> tuple[Tensor, None]:
     r"""Softmax cross-entropy.
 
