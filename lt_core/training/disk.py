@@ -151,10 +151,10 @@ class DiskEngine(Engine):
         """What ends a step, in one line."""
         try:
             yield
+        except (DataError, torch.OutOfMemoryError):
+            raise
         except ValueError as error:  # on a CPU a loss refuses logits that are not finite
             raise TrainingError(f"step {self.step}: {error}") from error
-        except torch.OutOfMemoryError:
-            raise
         except RuntimeError as error:
             if self.ranks == 1:
                 raise
