@@ -5,9 +5,12 @@ Importing this package downloads nothing, seeds nothing and touches no file.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import os
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 __version__ = "0.1.0"
 
@@ -27,3 +30,18 @@ def lazily(package: str, homes: Mapping[str, str]) -> Callable[[str], object]:
         return value
 
     return get
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write ``path`` so that a crash leaves its old content or the new, never a part."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise

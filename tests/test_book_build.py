@@ -119,7 +119,9 @@ def test_a_page_at_full_size_says_nothing_about_its_size(root):
 
 def test_a_page_that_trains_nothing_says_nothing_about_its_size(root):
     for dataset, said in (("None", False), ("'digits'", True)):
-        write_notebook(root, "print('first')", parameters=f"quick = False\ndataset = {dataset}")
+        write_notebook(
+            root, "print('first')", parameters=f"quick = False\ndataset: str | None = {dataset}"
+        )
         (page,) = book.execute(root, quick=True)
         assert ("was executed with" in book_pages.shown(page.executed)) is said
 

@@ -4,6 +4,7 @@ The cells run in one process (``notebook_cells.py``): about four minutes of one 
 tables' notebooks that train are walked in ``test_tables_walk.py``.
 """
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -14,7 +15,8 @@ import pytest
 
 nbformat = pytest.importorskip("nbformat", reason="needs the notebooks extra")
 
-from lt_core.book import notebooks  # noqa: E402
+from lt_core.book import notebooks, parameters  # noqa: E402
+from lt_core.errors import ConfigError  # noqa: E402
 
 SCRIPT = Path(__file__).with_name("notebook_cells.py")
 TABLES = [p for p in ci_book.NOTEBOOKS if p.stem.startswith(("reproduce_", "table1_"))]
@@ -26,13 +28,10 @@ OWN_LEAST = {"class_numbers": [10]}  # tens
 def smallest(path):
     """1 for every parameter that is a number, [1] for every list of numbers."""
     values = {}
-    for name, parameter in notebooks.parameters_of(path).items():
-        for kind in parameter.kinds:
-            items = {item.name for item in kind.items}
-            if kind.name in ("int", "float"):
-                values[name] = {"int": 1, "float": 1.0}[kind.name]
-            elif items & {"int", "float"}:
-                values[name] = OWN_LEAST.get(name, [1.0 if "float" in items else 1])
+    declared = notebooks.parameters_of(path)
+    for name in declared:
+        with contextlib.suppress(ConfigError):
+            values |= parameters.check(declared, {name: OWN_LEAST.get(name, 1)}, path.name)
     return values
 
 

@@ -1,11 +1,10 @@
-"""Build the book from notebooks that the project's own runner executed.
+"""Build the book: execute the notebooks that changed, then make the pages.
 
-This file executes, :mod:`lt_core.book.pages` makes pages. Three folders:
-``_run/notebooks`` holds executed notebooks with their status, ``_run/source`` what
-jupyter-book reads, ``OUT/html`` the pages. A notebook is executed again only if its
-source, ours, its parameters or the store's results changed, and jupyter-book itself
-executes nothing: its cache looks at the notebook alone, and it calls a build with
-failing notebooks a success.
+:mod:`lt_core.book.pages` makes the pages. ``_run/notebooks`` holds executed notebooks with
+their status, ``_run/source`` what jupyter-book reads, ``OUT/html`` the pages. jupyter-book
+itself executes nothing: its cache looks at the notebook alone and so keeps stale pages, and
+it calls a build with failing notebooks a success. Here a notebook is executed again if its
+source, the package, its parameters or the store's results changed.
 """
 
 from __future__ import annotations
@@ -103,7 +102,8 @@ def execute(
 def save_figure(executed: str | os.PathLike, name: str, target: str | os.PathLike) -> None:
     """Write the figure ``name`` of an executed notebook to the PNG file ``target``.
 
-    The name is that of the cell's metadata, ``mystnb.figure.name``.
+    The name is that of the cell's metadata, ``mystnb.figure.name``. The README's picture is
+    made so.
     """
     pictures = book_pages.figures(Path(executed))
     if name not in pictures:
@@ -116,39 +116,23 @@ def metrics(executed: Path) -> Path:
     return executed.with_suffix(".metrics.json")
 
 
-# --- which notebooks, with which parameters
-
-
 def _notebook_names(root: Path) -> list[str]:
     """The notebooks that _toc.yml lists, after a check that every page exists."""
-    names = [name for name in _toc(root) if not (root / f"{name}.md").exists()]
-    for name in names:
-        if not (root / f"{name}.ipynb").exists():
-            raise errors.ConfigError(f"_toc.yml lists {name}, which is neither .md nor .ipynb")
-    return names
-
-
-def _toc(root: Path) -> list[str]:
-    import yaml
+    from sphinx_external_toc.parsing import parse_toc_yaml
 
     try:
-        toc = yaml.safe_load((root / "_toc.yml").read_text("utf-8"))
+        listed = list(parse_toc_yaml(root / "_toc.yml"))
     except FileNotFoundError:
         raise errors.ConfigError(
             f"{root}: no _toc.yml; call this in the root of a checkout of the repository"
         ) from None
-    except yaml.YAMLError as error:
+    except Exception as error:  # of YAML or of the table of contents
         raise errors.ConfigError(f"_toc.yml: {' '.join(str(error).split())}") from error
-
-    def files(entry: object) -> list[str]:
-        if isinstance(entry, list):
-            return [name for part in entry for name in files(part)]
-        if isinstance(entry, dict):
-            own = [str(entry[key]) for key in ("root", "file") if key in entry]
-            return own + [name for value in entry.values() for name in files(value)]
-        return []
-
-    return files(toc)
+    names = [name for name in listed if not (root / f"{name}.md").exists()]
+    for name in names:
+        if not (root / f"{name}.ipynb").exists():
+            raise errors.ConfigError(f"_toc.yml lists {name}, which is neither .md nor .ipynb")
+    return names
 
 
 def _page(root: Path, name: str, work: Path, store: Path, quick: bool) -> Page:
@@ -190,7 +174,7 @@ def _is_fresh(page: Page, store: Path) -> bool:
         return False
     reads_results = "store" in status["parameters"]
     return (
-        status["source_sha256"] == sha256(page.source)
+        status["source_sha256"] == sha256(page.source.read_bytes())
         and status["code_sha256"] == notebooks.code_sha256()
         and status["given"] == json.loads(json.dumps(dict(page.parameters)))
         and (not reads_results or status.get("results_sha256") == notebooks.results_sha256(store))
@@ -215,7 +199,7 @@ def _execute_side_by_side(pages: list[Page], jobs: int) -> None:
             environment={"OMP_NUM_THREADS": threads},
             stop=stop,
         )
-        print(f"executed {page.source.name} in {done.seconds:.0f} s", flush=True)
+        print(f"executed {page.source.name} in {done['seconds']:.0f} s", flush=True)
 
     with ThreadPoolExecutor(jobs) as pool:
         try:

@@ -1,45 +1,27 @@
 """Run a notebook with papermill so that its output is complete or absent.
 
-``run`` checks the parameters first, then hands the notebook to a process of its
-own, which executes it into ``x.partial.ipynb`` and renames that to ``x.ipynb``
-only after every cell has answered. ``x.status.json`` beside it says what
-happened. The ``x.ipynb`` of an older execution is removed when the new one starts, so
-it is never taken for the new one; a file that no execution wrote is never replaced.
-
-Papermill's own record cannot be trusted with this: a kernel that was killed, or
-``sys.exit(0)`` in a cell, leaves every cell marked "completed".
+:func:`run` checks the parameters, then hands the notebook to a process of its own
+(:mod:`lt_core.book.process`), which executes it into ``x.partial.ipynb`` and renames that to
+``x.ipynb`` only after every cell has answered. ``x.status.json`` beside it says what happened.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import math
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import lt_core
 from lt_core import errors, runs
 from lt_core.book import parameters as declarations
-from lt_core.book.process import (
-    STOP_SECONDS,
-    STOPPED,
-    beside,
-    dumps,
-    one_line,
-    sha256,
-    tags,
-    write,
-)
+from lt_core.book.process import STOP_SECONDS, STOPPED, beside, one_line, sha256, tags, write
 from lt_core.runs import environment as made_by
 from lt_core.runs import records
 from lt_core.runs.store import read_bytes
@@ -58,18 +40,9 @@ class NotebookError(errors.LtError):
 
 
 class NotebookStopped(NotebookError):
-    """A notebook stopped from outside: a signal, or the death of its parent."""
+    """A notebook that was stopped from outside: by a signal, or because its parent died."""
 
     exit_code = STOPPED
-
-
-@dataclass(frozen=True)
-class Execution:
-    """An executed notebook: where it is, all its parameters, its time in seconds."""
-
-    output: Path
-    parameters: dict
-    seconds: float
 
 
 def run(
@@ -77,58 +50,55 @@ def run(
     output: str | os.PathLike,
     parameters: Mapping[str, object] | None = None,
     *,
-    cwd: str | os.PathLike | None = None,
     stream: bool = False,
-    timeout: float | None = None,
     environment: Mapping[str, str] | None = None,
     stop: threading.Event | None = None,
-) -> Execution:
-    """Execute the notebook ``path`` into ``output`` with ``parameters`` put in.
+) -> dict:
+    """Execute the notebook ``path`` into ``output`` with ``parameters``; returns its status.
 
-    ``cwd`` is the kernel's folder (default: the notebook's); ``stream`` passes what
-    cells print on as it comes; ``timeout`` is for the whole notebook, in seconds;
+    The kernel runs in the notebook's folder. ``stream`` prints what cells print as it comes;
     ``environment`` is added to the kernel's; another thread sets ``stop`` to end it.
 
     Raises ConfigError, before a kernel starts and before any file is touched, for a
     parameter that the notebook does not have or that cannot be converted to its declared
-    type, and for an ``output`` in whose place lies a file that no execution wrote, such as
-    the notebook itself; an error of ``lt_core`` raised in a cell as itself; NotebookError
-    for anything else that kept a cell from running; StoreError when ``output`` cannot be
-    written; BusyError when another process writes it; KeyboardInterrupt after the kernel
-    was shut down.
+    type, and for an ``output`` whose place holds a file that no execution wrote, such as the
+    notebook itself; an error of ``lt_core`` raised in a cell as itself; NotebookError for
+    anything else that kept a cell from running; StoreError when ``output`` cannot be written;
+    BusyError when another process writes it; KeyboardInterrupt after the kernel was shut down.
     """
     path, output = Path(path), Path(output)
-    notebook = _load(path)
-    _refuse_to_replace(output, path)
     declared = parameters_of(path)
+    _refuse_to_replace(output, path)
     given = declarations.check(declared, parameters or {}, path.name)
-    resolved = {name: p.default for name, p in declared.items()} | given
+    resolved = {name: parameter.default for name, parameter in declared.items()} | given
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise errors.StoreError(f"{output.parent}: cannot be created: {error.strerror}") from error
+    content = path.read_bytes()  # once: what is executed is what the hash is of
+    folder = path.resolve().parent
     job = {
-        "notebook": json.loads(dumps(_with_parameters(notebook, given))),
-        "name": path.name,
+        "notebook": content.decode(),
         "output": str(output.resolve()),
-        "cwd": str(Path(cwd or path.parent).resolve()),
+        "folder": str(folder),
         "stream": stream,
+        "parent": os.getpid(),
         "status": {
             "notebook": path.name,
-            "source_sha256": sha256(path),
+            "source_sha256": sha256(content),
             "parameters": resolved,
             "given": given,
             "code_sha256": code_sha256(),
         },
     }
-    code, log = _supervise(job, timeout, os.environ | dict(environment or {}), stop)
+    code, log = _supervise(job, os.environ | dict(environment or {}), stop)
     status = read_status(output) or {}
     if code == 0 and status.get("state") == "finished":
-        if "store" in resolved:
-            store = Path(job["cwd"], resolved["store"] or runs.default_store(job["cwd"]))
+        if "store" in resolved:  # for pages that draw from a store that has changed since
+            store = folder / (resolved["store"] or runs.default_store(folder))
             status["results_sha256"] = results_sha256(store)
             write(beside(output, ".status.json"), json.dumps(status, indent=1))
-        return Execution(output, resolved, status["seconds"])
+        return status
     if code == errors.BusyError.exit_code and status.get("state") != "failed":
         raise errors.BusyError(f"{output}: another process is executing it; call again later")
     raise _error_of(status, code, log, path.name, output)
@@ -136,13 +106,21 @@ def run(
 
 def parameters_of(path: str | os.PathLike) -> dict[str, declarations.Parameter]:
     """The parameters that the notebook declares in its cell tagged ``parameters``."""
-    notebook = _load(Path(path))
+    import nbformat
+
+    path = Path(path)
+    try:
+        notebook = nbformat.read(path, as_version=4)
+    except OSError as error:
+        raise errors.ConfigError(f"notebook {path}: {error.strerror}") from error
+    except Exception as error:  # nbformat names no class for all that a file can be instead
+        raise errors.ConfigError(f"notebook {path}: not a notebook: {one_line(error)}") from error
     cells = [cell for cell in notebook.cells if "parameters" in tags(cell)]
     if len(cells) != 1:
         raise errors.ConfigError(
-            f"{Path(path).name}: expected one cell tagged 'parameters', found {len(cells)}"
+            f"{path.name}: expected one cell tagged 'parameters', found {len(cells)}"
         )
-    return declarations.read(cells[0].source, Path(path).name)
+    return declarations.read(cells[0].source, path.name)
 
 
 def read_status(output: str | os.PathLike) -> dict | None:
@@ -163,10 +141,11 @@ def finished(output: str | os.PathLike) -> dict | None:
 
 
 def code_sha256() -> str:
-    """Hash of what decides a notebook's outputs beside itself and a store.
+    """Hash of what decides a notebook's outputs beside the notebook itself and a store.
 
-    That is all that ships: our sources, without the command line and the book, with the
-    papers' numbers, the records and subsets, and the benchmarks; and the versions.
+    That is all that ships: the package without the command line and the book's pages, the
+    papers' numbers, records, subsets and benchmarks; and the versions of packages. A page is
+    stale once it changes; jupyter-book's own cache looks at the notebook alone.
     """
     package = Path(lt_core.__file__).parent
     seen = hashlib.sha256(sys.version.encode())
@@ -174,7 +153,7 @@ def code_sha256() -> str:
         for path in sorted(folder.rglob("*")):
             if path.is_file() and path.suffix != ".pyc" and path.name not in LEFT_OUT:
                 name = f"{folder.name}/{path.relative_to(folder).as_posix()}"
-                seen.update(f"{name}\0{sha256(path)}\n".encode())
+                seen.update(f"{name}\0{sha256(path.read_bytes())}\n".encode())
     for name in PACKAGES:
         seen.update(f"{name} {made_by.installed(name)}\n".encode())
     return seen.hexdigest()
@@ -184,11 +163,11 @@ def results_sha256(store: str | os.PathLike) -> str:
     """Hash of what a notebook that draws from a store can see of it."""
     found, set_aside = runs.scan(Path(store).resolve())
     seen = [[[run.key, run.record, run.files] for run in found], set_aside]
-    return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
+    return sha256(json.dumps(seen, sort_keys=True).encode())
 
 
 def _refuse_to_replace(output: Path, source: Path) -> None:
-    """Raise ConfigError where executing into ``output`` would destroy what nobody executed.
+    """Refuse an output that would replace what no execution wrote, such as its own source.
 
     An execution replaces its output and the files beside it, and deletes them when it fails.
     """
@@ -215,20 +194,16 @@ def _refuse_to_replace(output: Path, source: Path) -> None:
 def _wrote(status: dict | None, output: Path) -> bool:
     """Whether the file at ``output`` is the one that the execution with this status wrote."""
     try:
-        found = hashlib.sha256(read_bytes(output)).hexdigest()
+        return status is not None and status.get("output_sha256") == sha256(read_bytes(output))
     except errors.StoreError:
         return False
-    return status is not None and status.get("output_sha256") == found
 
 
 def _supervise(
-    job: dict, timeout: float | None, environment: Mapping[str, str], stop: threading.Event | None
+    job: dict, environment: Mapping[str, str], stop: threading.Event | None
 ) -> tuple[int, str]:
-    """Run the job in a process that ends when this one does. Returns exit code and log.
-
-    The job travels over standard input, which stays open: its end tells the child
-    that its parent is gone, whatever killed it.
-    """
+    """Run the job in a process that ends when this one does; returns exit code and log."""
+    stop = stop or threading.Event()
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
         child = subprocess.Popen(
             [sys.executable, "-m", "lt_core.book.process"],
@@ -239,38 +214,27 @@ def _supervise(
             env=environment,
         )
         try:
-            with contextlib.suppress(BrokenPipeError):
-                child.stdin.write(json.dumps(job).encode() + b"\n")
-                child.stdin.flush()
-            end = math.inf if timeout is None else time.monotonic() + timeout
+            with child.stdin:
+                child.stdin.write(json.dumps(job).encode())
             while child.poll() is None:
-                if time.monotonic() > end:
-                    raise NotebookError(f"{job['name']}: not done after {timeout:g} s; stopped")
-                if stop is not None and stop.is_set():
-                    raise NotebookStopped(f"{job['name']}: stopped")
-                time.sleep(0.05)
+                if stop.wait(0.05):
+                    raise NotebookStopped(f"{job['status']['notebook']}: stopped")
         finally:
-            _stop(child)
-            child.stdin.close()
+            if child.poll() is None:
+                child.send_signal(signal.SIGINT)
+                try:
+                    child.wait(STOP_SECONDS)
+                except subprocess.TimeoutExpired:  # a cell that does not answer
+                    child.kill()
+                    child.wait()
         log.seek(0)
         return child.returncode, log.read()
-
-
-def _stop(child: subprocess.Popen) -> None:
-    if child.poll() is not None:
-        return
-    child.send_signal(signal.SIGINT)
-    try:
-        child.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
 
 
 def _error_of(status: dict, code: int, log: str, name: str, output: Path) -> errors.LtError:
     """The error to raise for an execution that did not finish."""
     problem = status.get("error") if status.get("state") in ("failed", "stopped") else None
-    if problem is None:
+    if problem is None:  # the process was killed, or ended before it began
         lines = [line for line in log.splitlines() if line.strip()]
         reason = f"signal {-code}" if code < 0 else f"exit code {code}"
         last = f": {lines[-1].strip()}" if lines else ""
@@ -286,31 +250,3 @@ def _error_of(status: dict, code: int, log: str, name: str, output: Path) -> err
     partial = beside(output, ".partial.ipynb").name
     seen = f"; its output so far is in {partial}" if problem.get("cell") else ""
     return NotebookError(f"{name}: {problem['type']}{where}: {problem['message']}{seen}")
-
-
-def _load(path: Path):
-    import nbformat
-
-    try:
-        return nbformat.read(path, as_version=4)
-    except OSError as error:
-        raise errors.ConfigError(f"notebook {path}: {error.strerror}") from error
-    except Exception as error:
-        raise errors.ConfigError(f"notebook {path}: not a notebook: {one_line(error)}") from error
-
-
-def _with_parameters(notebook, given: Mapping[str, object]):
-    """The notebook with a cell that assigns ``given`` after its parameters cell.
-
-    Written here and not by papermill, whose text for a tuple is a string.
-    """
-    import nbformat
-
-    if not given:
-        return notebook
-    source = "\n".join(f"{name} = {value!r}" for name, value in given.items())
-    cell = nbformat.v4.new_code_cell(source)
-    cell.metadata["tags"] = ["injected-parameters", "hide-input"]
-    at = next(i for i, cell in enumerate(notebook.cells) if "parameters" in tags(cell))
-    notebook.cells.insert(at + 1, cell)
-    return notebook

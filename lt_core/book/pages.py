@@ -67,6 +67,7 @@ def shown(executed: Path) -> str:
             given = {n: v for n, v in status["given"].items() if "/" not in json.dumps(v)}
             lines = (f"{n} = {pprint.pformat(v, sort_dicts=False)}" for n, v in given.items())
             cell.source = "\n".join(lines)
+            cell.metadata["tags"] = [*tags(cell), "hide-input"]
             cell.metadata["mystnb"] = {"code_prompt_show": "Values given for this page"}
     notebook.cells = [part for cell in notebook.cells for part in _figure_and_words(cell)]
     parameters = status.get("parameters", {})

@@ -1,7 +1,10 @@
 """The process that executes one notebook; :mod:`lt_core.book.notebooks` starts it.
 
-It reads its job from standard input and stops when that ends, because then its
-parent is gone. It trusts an execution only if the kernel answered for every cell.
+Papermill executes; what it gets wrong is put right here. It marks every cell "completed" when
+the kernel was killed and when a cell calls ``sys.exit(0)``: an execution counts only if the
+kernel answered for every cell and no output is an error. It writes into its output while it
+runs: the notebook is executed under another name and renamed at the end. It goes on when its
+caller has died: this process then shuts the kernel down.
 """
 
 from __future__ import annotations
@@ -11,13 +14,12 @@ import json
 import os
 import signal
 import sys
-import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 import lt_core
-from lt_core import errors
+from lt_core import errors, write_atomically
 from lt_core.runs import environment
 
 STOP_SECONDS = 15  # for a notebook to shut its kernel down before it is killed
@@ -27,10 +29,11 @@ STOPPED = 130  # exit code after a signal
 def _execute(job: dict) -> int:
     """Execute the job's notebook; the exit code says how it ended."""
     import filelock
+    import nbformat
 
     output = Path(job["output"])
+    lock = filelock.FileLock(beside(output, ".ipynb.lock"))
     try:
-        lock = filelock.FileLock(beside(output, ".ipynb.lock"))
         lock.acquire(timeout=0)
     except filelock.Timeout:
         return errors.BusyError.exit_code
@@ -46,13 +49,15 @@ def _execute(job: dict) -> int:
     }
     partial = beside(output, ".partial.ipynb")
     try:
-        output.unlink(missing_ok=True)
+        output.unlink(missing_ok=True)  # an older output is not taken for the new one
         write(beside(output, ".status.json"), json.dumps(status))
         error = _papermill(job, partial)
         if error is None:
-            text = _finished_text(partial, job["name"])
+            notebook = nbformat.read(partial, as_version=4)
+            notebook.metadata.pop("papermill", None)  # it holds this machine's paths
+            text = nbformat.writes(notebook)
             # The hash first: an output of ours is known as ours, whenever we are killed.
-            status["output_sha256"] = hashlib.sha256(text.encode()).hexdigest()
+            status["output_sha256"] = sha256(text.encode())
             write(beside(output, ".status.json"), json.dumps(status))
             write(output, text)
             partial.unlink()
@@ -68,52 +73,49 @@ def _execute(job: dict) -> int:
 
 def _papermill(job: dict, partial: Path) -> dict | None:
     """Execute into ``partial``; None if every cell answered, else what went wrong."""
-    import nbformat
     import papermill
 
-    write(partial, json.dumps(job["notebook"]))
+    write(partial, job["notebook"])
     target = str(partial).replace("{", "{{").replace("}", "}}")  # papermill formats its paths
     sink = sys.stdout if job["stream"] else None
-    failure = None
     try:
         papermill.execute_notebook(
             target,
             target,
-            cwd=job["cwd"],
+            job["status"]["given"],
+            language="python",
+            cwd=job["folder"],
             progress_bar=False,
             stdout_file=sink,
             stderr_file=sink,
         )
     except papermill.PapermillExecutionError as error:
-        failure = {"type": error.ename, "message": one_line(error.evalue)}
-    except Exception as error:
-        # a dead kernel, a kernel that did not start, a disk that is full
-        failure = {"type": type(error).__name__, "message": one_line(str(error))}
-    cells = [c for c in nbformat.read(partial, as_version=4).cells if is_code(c)]
-    reached = _cell_reached(partial)
-    if failure is not None:
-        return failure | reached
-    for number, cell in enumerate(cells, start=1):
+        return _failure(error.ename, error.evalue) | _cell_reached(partial)
+    except Exception as error:  # a dead kernel, a kernel that did not start, a full disk
+        return _failure(type(error).__name__, error) | _cell_reached(partial)
+    for number, cell in enumerate(_code_cells(partial), start=1):
         for shown in cell.outputs:
             if shown.output_type == "error":  # papermill lets sys.exit(0) pass
                 raised = f"{shown.ename} {shown.evalue}".strip()
                 message = f"the cell raised {raised}; a notebook has to run to its end"
-                return {"type": "NotebookError", "message": message} | _place(number, cell)
+                return _failure("NotebookError", message) | _place(number, cell)
         if "shell.execute_reply" not in cell.metadata.get("execution", {}):
             message = "the kernel never answered for this cell"
-            return {"type": "NotebookError", "message": message} | _place(number, cell)
+            return _failure("NotebookError", message) | _place(number, cell)
     return None
+
+
+def _failure(kind: str, message: object) -> dict:
+    return {"type": kind, "message": one_line(message)}
 
 
 def _cell_reached(partial: Path) -> dict:
     """Where execution ended: the last code cell that started."""
-    import nbformat
-
     try:
-        cells = [c for c in nbformat.read(partial, as_version=4).cells if is_code(c)]
-    except (OSError, ValueError, AttributeError):
+        cells = _code_cells(partial)
+    except (OSError, ValueError, AttributeError):  # stopped before or while it was written
         return {}
-    # papermill notes the start before it asks the kernel, which may die without a word
+    # Papermill notes the start before it asks the kernel, which may die without a word.
     begun = [
         (number, cell)
         for number, cell in enumerate(cells, start=1)
@@ -122,24 +124,19 @@ def _cell_reached(partial: Path) -> dict:
     return _place(*begun[-1]) if begun else {}
 
 
-def _place(number: int, cell) -> dict:
-    lines = [line.strip() for line in cell.source.splitlines() if line.strip()]
-    return {"cell": number, "line": lines[0][:60]}
-
-
-def _finished_text(partial: Path, name: str) -> str:
-    """The executed notebook as text, without the paths of this environment."""
+def _code_cells(partial: Path) -> list:
     import nbformat
 
-    notebook = nbformat.read(partial, as_version=4)
-    notebook.metadata.get("papermill", {}).update(input_path=name, output_path=name)
-    return dumps(notebook)
+    cells = nbformat.read(partial, as_version=4).cells
+    return [cell for cell in cells if cell.cell_type == "code" and cell.source.strip()]
 
 
-def _watch_parent() -> None:
-    """Stop when standard input ends, which is when the parent is gone."""
-    while os.read(0, 1):  # not sys.stdin, whose lock would be held when Python ends
-        pass
+def _place(number: int, cell) -> dict:
+    return {"cell": number, "line": cell.source.strip().splitlines()[0][:60]}
+
+
+def _stop_alone() -> None:
+    """The caller is gone, and nobody waits for this notebook any more."""
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(STOP_SECONDS)
     os._exit(STOPPED)  # the kernel follows its parent by itself
@@ -147,24 +144,14 @@ def _watch_parent() -> None:
 
 def _main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    job = json.loads(sys.stdin.buffer.readline())
-    threading.Thread(target=_watch_parent, daemon=True).start()
+    job = json.loads(sys.stdin.buffer.read())
+    environment.when_gone(job["parent"], _stop_alone)
     try:
         return _execute(job)
     except OSError as error:  # of the output and what lies beside it
         place = error.filename2 or error.filename or job["output"]
         print(f"{place}: cannot be written ({error.strerror or error})", file=sys.stderr)
         return errors.StoreError.exit_code
-
-
-def dumps(notebook) -> str:
-    import nbformat
-
-    return nbformat.writes(nbformat.v4.upgrade(notebook) or notebook)
-
-
-def is_code(cell) -> bool:
-    return cell.cell_type == "code" and bool(cell.source.strip())
 
 
 def tags(cell) -> list[str]:
@@ -176,14 +163,11 @@ def beside(output: Path, suffix: str) -> Path:
 
 
 def write(path: Path, text: str) -> None:
-    """Write the whole file or leave the old one."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    scratch.write_text(text, encoding="utf-8")
-    os.replace(scratch, path)
+    write_atomically(path, text.encode())
 
 
-def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def one_line(text: object) -> str:

@@ -46,7 +46,10 @@ def notebook(
         {
             **request,
             "store": str(Path(store).absolute()),
-            "resources": {name: _plain(value) for name, value in resources.items()},
+            "resources": {
+                name: str(Path(value).absolute()) if isinstance(value, os.PathLike) else value
+                for name, value in resources.items()
+            },
         },
         stream=True,
     )
@@ -113,7 +116,3 @@ def _shard(text: str) -> slice:
     if not (digits and 1 <= int(first) <= int(count)):
         raise ConfigError(f"shard: expected I/N with I from 1 to N, such as 1/4, got {text!r}")
     return slice(int(first) - 1, None, int(count))
-
-
-def _plain(value: object) -> object:
-    return str(Path(value).absolute()) if isinstance(value, os.PathLike) else value

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lt_core import write_atomically
 from lt_core.data.dataset import Dataset
 from lt_core.errors import DataError, StoreError
 
@@ -85,9 +86,7 @@ def write_subset(dataset: Dataset, folder: str | os.PathLike = "results/subsets"
         content = gzip.compress(content, mtime=0)  # no clock: the same bytes every time
         path = path.with_name(f"{stem}.json.gz")
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    partial.write_bytes(content)
-    partial.replace(path)
+    write_atomically(path, content)
     return path
 
 

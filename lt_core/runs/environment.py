@@ -7,7 +7,10 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+import threading
+import time
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,3 +101,17 @@ def hardware(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{processor()}, {torch.get_num_threads()} threads"
+
+
+def when_gone(parent: int, act: Callable[[], None]) -> None:
+    """Call ``act`` in a thread once the process ``parent``, which started this one, has ended.
+
+    So a killed caller leaves no process behind that goes on training or executing.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.2)
+        act()
+
+    threading.Thread(target=watch, daemon=True).start()

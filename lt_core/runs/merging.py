@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from lt_core import write_atomically
 from lt_core.errors import StoreError
 from lt_core.runs.store import (
     CHECKPOINTS,
@@ -19,7 +20,6 @@ from lt_core.runs.store import (
     read_bytes,
     reported,
     scan,
-    write_atomically,
 )
 
 #: What two machines may differ in without contradicting each other.

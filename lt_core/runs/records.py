@@ -107,7 +107,7 @@ def write(store: str | os.PathLike, path: str | os.PathLike) -> int:
     with runs.reported(path, "records"):
         path.parent.mkdir(parents=True, exist_ok=True)
         for target, frame in frames.items():
-            runs.write_atomically(target, frame.to_csv(index=False).encode())
+            lt_core.write_atomically(target, frame.to_csv(index=False).encode())
     return len(frames[path])
 
 

@@ -39,6 +39,7 @@ from typing import TYPE_CHECKING
 
 import filelock
 
+from lt_core import write_atomically
 from lt_core.errors import BusyError, CheckpointError, StoreError
 from lt_core.runs.environment import checkout
 
@@ -354,21 +355,6 @@ def result_bytes(key: str, config: Mapping, record: Mapping, files: Mapping) -> 
         "files": dict(files),
     }
     return json.dumps(result | {"sha256": _seal(result)}, indent=1, allow_nan=False).encode()
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write ``path`` so that a crash leaves its old content or the new, never a part."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
 
 
 @contextlib.contextmanager

@@ -9,14 +9,12 @@ import dataclasses
 import json
 import os
 import sys
-import threading
-import time
 from pathlib import Path
 
 import torch
 
 from lt_core.errors import LtError
-from lt_core.runs import Store
+from lt_core.runs import Store, environment
 from lt_core.training.batch import EpochLines, Outcome, Progress, interleaved
 from lt_core.training.config import RunConfig
 from lt_core.training.loop import Images
@@ -24,7 +22,7 @@ from lt_core.training.loop import Images
 
 def main(request_path: str, outcome_path: str) -> None:
     request = json.loads(Path(request_path).read_bytes())
-    threading.Thread(target=_end_with, args=(request["parent"],), daemon=True).start()
+    environment.when_gone(request["parent"], lambda: os._exit(1))  # its runs are free again
     report = Progress(len(request["plan"]), 0, shown=False)
     if request["pause"] is not None:
         report.lines = EpochLines(pause=request["pause"])
@@ -40,13 +38,6 @@ def main(request_path: str, outcome_path: str) -> None:
         reason = error.exit_code, f"in a worker process: {error}"
         outcome = Outcome(failed=dict.fromkeys(request["plan"], reason))
     Path(outcome_path).write_text(json.dumps(dataclasses.asdict(outcome)))
-
-
-def _end_with(parent: int) -> None:
-    """End when the process that asked is gone, so that its runs are free for the next call."""
-    while os.getppid() == parent:
-        time.sleep(0.2)
-    os._exit(1)
 
 
 if __name__ == "__main__":
