@@ -92,19 +92,19 @@ def checked_and_reduced(takes_cosines: bool = False) -> Callable[[Callable], Cal
 
     def decorate(per_sample: Callable) -> Callable:
         signature = inspect.signature(per_sample)
-        by_class = [
-            name
-            for name, parameter in signature.parameters.items()
+        by_class = {
+            name: position
+            for position, (name, parameter) in enumerate(signature.parameters.items())
             if str(parameter.annotation).startswith("PerClass")
-        ]
+        }
 
         @functools.wraps(per_sample)
         def function(logits, target, *args, reduction="mean", **kwargs) -> Tensor:
-            given = signature.bind(logits, target, *args, **kwargs).arguments
             checked_reduction(reduction)
             logits = checked(logits, target, takes_cosines=takes_cosines)
-            for name in by_class:
-                _check_by_class(name, given.get(name), logits)
+            for name, position in by_class.items():
+                given = args[position - 2] if position - 2 < len(args) else kwargs.get(name)
+                _check_by_class(name, given, logits)
             if not len(target):
                 return reduce(logits.sum(dim=1), None, reduction)
             return reduce(*per_sample(logits, target, *args, **kwargs), reduction)

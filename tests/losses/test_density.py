@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from density_accuracy import DISTRIBUTIONS, approximation_error, draw
 
 from lt_core import losses
 from lt_core.losses.density import (
@@ -14,7 +15,6 @@ from lt_core.losses.density import (
     ExactDensity,
     UniformDensity,
 )
-from lt_core.losses.density_accuracy import DISTRIBUTIONS, approximation_error, draw
 
 BINS = 12
 
