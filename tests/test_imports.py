@@ -39,6 +39,9 @@ def calling(words):
         "run --dataset digits --method softmax --model resnet",
         "run --dataset digits --method softmax --precision half",
         "reproduce table1 --device gpu",
+        "reproduce tabel1",
+        "reproduce table1 --methods sotfmax --direct",
+        "reproduce table1 --dataset digit --direct",
         "doctor --device gpu",
     ],
 )

@@ -8,7 +8,8 @@ import pytest
 
 plt = pytest.importorskip("matplotlib.pyplot", reason="needs the notebooks extra")
 
-from lt_core import reading_plots, statistics, tables  # noqa: E402
+from lt_core import reading_plots, tables  # noqa: E402
+from lt_core.tables import statistics  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("book_style")
 

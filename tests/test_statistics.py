@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from lt_core import statistics, tables
+from lt_core import tables
 from lt_core.errors import ConfigError
-from lt_core.statistics import Spread
+from lt_core.tables import statistics
+from lt_core.tables.statistics import Spread
 
 
 def test_pooled_sd_by_hand():

@@ -9,10 +9,11 @@ import pytest
 import stores
 from made_up_records import records
 
-from lt_core import cli, runs, tables
+from lt_core import cli, runs, tables, training
 from lt_core.book import notebooks, parameters, reproduction
 from lt_core.errors import ConfigError
 from lt_core.runs.records import committed
+from lt_core.tables import rendering
 
 METHODS = ["softmax", "gala"]
 
@@ -81,13 +82,36 @@ def test_cost_counts_a_run_once_and_names_the_hardware():
     assert set(cost["minutes a run"]) == {"1.50"}
 
 
-def test_a_factor_of_which_nothing_was_run_says_why_once():
-    shown = tables.cells(pd.DataFrame(), "table1", not_run=tables.NOT_RUN)
-    frame = tables.render(shown).blocks[0][1].set_index("method")
-    assert frame.loc["softmax", "factor 100"] == "not run (no GPU)"
-    assert frame.loc["softmax", "factor 1"] == "not run (data)"
-    assert frame.loc["softmax", "paper 100"] == "71.74"
-    assert "verdict 100" not in frame
+def test_what_was_not_run_is_one_sentence_in_the_place_of_rows():
+    plan = tables.plan("table1", "cifar10", [100, 10], ["softmax", "focal"], seeds=1)
+    shown = tables.cells(records(plan[:1]), "table1", plan)
+    rendered = tables.render(shown)
+    ((_, frame),) = rendered.blocks
+    assert list(frame["method"]) == ["softmax"]
+    assert list(frame) == ["method", "factor 100", "paper 100", "verdict 100"]
+    assert rendered.remark == (
+        "Not run: focal on cifar10, resnet32, 200 epochs at factor 100; "
+        "softmax, focal on cifar10, resnet32, 200 epochs at factor 10."
+    )
+
+
+def test_numbers_are_aligned_right_and_rows_have_a_head():
+    plan = tables.plan("table1", "cifar10", [100], ["softmax", "focal"], seeds=2)
+    page = tables.render(tables.cells(records(plan), "table1", plan)).html
+    assert page.count('<th scope="col">') == 4
+    assert page.count('<th scope="row">') == 2
+    assert '<td class="number">71.74</td>' in page  # the paper's
+    assert "<th></th>" not in page
+
+
+def test_the_papers_numbers_are_folded_and_complete():
+    for table in ("table1", "table2", "table3", "gala"):
+        rendered = tables.render_published(table)
+        numbers = [frame.drop(columns="method") for _, frame in rendered.blocks]
+        shown = sum(frame.ne(rendering.NOTHING).to_numpy().sum() for frame in numbers)
+        cells = tables.published(table)[["dataset", "imbalance_factor", "method", "group"]]
+        assert shown == len(cells.drop_duplicates())
+        assert rendered.html.startswith("<details>")
 
 
 SMALLEST = {"dataset": "digits", "imbalance_factors": [1.0], "seeds": 1, "epochs": 1}
@@ -107,7 +131,7 @@ def test_a_tables_notebook_makes_the_least_that_can_be_asked_for(table, asked, t
     """As ``lt-core reproduce TABLE`` does, on digits, one epoch long."""
     text = reproduction.notebook(table, SMALLEST | asked, tmp_path, processes=1)
     assert "REDUCED" in text
-    rows = tables.plans.listed(asked["methods"])
+    rows = parameters.listed(asked["methods"])
     assert all(f"\n{row} " in text for row in rows)
     assert len(runs.load(tmp_path)) == len(rows)
     executed = notebooks.finished(tmp_path / f"reproduce_{table}.ipynb")
@@ -165,7 +189,7 @@ def test_a_list_with_brackets_is_a_parameter_of_a_notebook():
 @pytest.fixture
 def made(monkeypatch):
     plans = []
-    monkeypatch.setattr(reproduction, "reproduce", lambda plan, *_, **__: plans.append(plan))
+    monkeypatch.setattr(training, "reproduce", lambda plan, *_, **__: plans.append(plan))
     return plans
 
 
@@ -197,5 +221,5 @@ def test_a_run_that_was_set_aside_is_named_below_the_table(made, tmp_path):
     stores.edited(stores.add_run(tmp_path, "f" * 16).path, lambda result: result.update(key="e"))
     request = {"methods": "softmax", "imbalance_factors": [100], "seeds": 1}
     text = reproduction.direct("table1", request, tmp_path)
-    assert "softmax  60.00 (n=1)" in text
+    assert "softmax  60.0 (n=1)" in text
     assert f"\nset aside, not counted: {tmp_path / ('f' * 16)}" in text

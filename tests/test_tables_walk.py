@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from made_up_records import records
 
-from lt_core import tables
+from lt_core import parameters, tables
 from lt_core.errors import ConfigError
 from lt_core.runs.records import Results
 from lt_core.training import RunConfig
@@ -50,7 +50,7 @@ FOUND = {
 
 def every_page(found: pd.DataFrame, table: str, plan: list, methods: object) -> pd.DataFrame:
     """All that notebooks draw from the records ``found``; returns the cells."""
-    shown = tables.cells(found, table, plan, tables.NOT_RUN, methods)
+    shown = tables.cells(found, table, plan, methods)
     classes = pd.DataFrame(columns=["key", "class_rank", "images", "accuracy"])
     results = Results(found, classes, pd.DataFrame(columns=["key", "epoch", "top1"]))
     main = tables.fullest(shown)
@@ -89,7 +89,7 @@ def test_what_is_asked_for_is_planned_and_shown(table, number):
     every_page(part, table, plan, request["methods"])
     shown = every_page(finished, table, plan, request["methods"])
     assert {key for keys in shown["keys"] for key in keys} == {config.key for config in plan}
-    asked = tables.plans.listed(request["methods"]) or tables.rows(table)
+    asked = parameters.listed(request["methods"]) or tables.rows(table)
     named = {"icb": "icb[inter,intra,aura]"} if table == "table3" else {}
     assert {named.get(label, label) for label in asked} <= set(shown["method"])
     text = str(tables.render(shown))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import lt_core
-from lt_core import runs, tables
+from lt_core import runs, tables, training
 from lt_core.errors import ConfigError, TrainingError
-from lt_core.training import RunConfig, reproduce
-from lt_core.training.batch import check_data, missing_runs
+
+if TYPE_CHECKING:
+    from lt_core.training import RunConfig
 
 
 def notebook(
@@ -26,14 +28,15 @@ def notebook(
     ``resources`` how it is made (arguments of :func:`lt_core.training.reproduce`).
     ``"wanted"`` spans all tables and has no notebook: its runs are made directly.
     """
-    from lt_core.book import notebooks
-
     if table == "wanted":
         if output is not None:
             raise ConfigError("output: 'wanted' has no notebook to be executed; leave it out")
         return direct(table, request, store, **resources)
     request = {"dataset": "digits", **request}
     plan = tables.plan(table, **request)
+    from lt_core.book import notebooks  # these two bring pandas and torch: once names are right
+    from lt_core.training.batch import check_data, missing_runs
+
     place = runs.Store(store)
     missing, _ = missing_runs({config.key: config for config in plan}, place)
     check_data(missing, resources.get("data_root"), resources.get("download", False))
@@ -72,7 +75,7 @@ def direct(
     plan = tables.plan(table, **{"dataset": "digits", **request}) if is_table else _wanted(request)
     mine = plan[part]
     try:
-        reproduce(mine, store, **resources)
+        training.reproduce(mine, store, **resources)
     except TrainingError:
         if is_table:  # what there is, as the notebook shows it
             print(_text(table, plan, store, request))

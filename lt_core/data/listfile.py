@@ -80,7 +80,7 @@ def load(info: DatasetInfo, folder: Path, split: str) -> Dataset:
 
 def published_counts(name: str) -> list[int] | None:
     """Training images of each class in the published list, None where it does not ship."""
-    file = resources.files("lt_core").joinpath("published", "class_counts.csv")
+    file = resources.files("lt_core.data").joinpath("class_counts.csv")
     with file.open(newline="") as text:
         rows = [row for row in csv.DictReader(text) if row["dataset"] == name]
     return [int(row["images"]) for row in rows] or None

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import functools
 import itertools
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from lt_core import data, losses
 from lt_core.errors import ConfigError, unknown
 from lt_core.parameters import convert, listed
 from lt_core.training.config import RunConfig, in_range
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Published numbers that ship with the package; table2 is kept for reading only.
 PUBLISHED = ("table1", "table2", "table3", "gala")
@@ -55,79 +58,27 @@ class Table:
     beyond: tuple[Row, ...] = ()
 
 
-def _row(label: str, published: str | None = None, **params: object) -> Row:
-    return Row(label, label.partition("[")[0].removesuffix(REBALANCED), params, published or label)
+def _row(entry: str | Mapping) -> Row:
+    """A row as ``tables.toml`` writes it: a label, or a label with parameters of the loss."""
+    params = {"label": entry} if isinstance(entry, str) else dict(entry)
+    label = params.pop("label")
+    published = params.pop("published", label)
+    return Row(label, label.partition("[")[0].removesuffix(REBALANCED), params, published)
 
 
-_TABLE1 = (
-    "softmax",
-    "class_balanced",
-    "focal",
-    "ghm",
-    "effective_number",
-    "equalization",
-    "seesaw",
-    "icb",
-    "gala",
-    "gala+rebalance",
-)
-_GRID = ("softmax", "balanced_softmax", "logit_adjustment", "ldam", "gcl", "seesaw", "icb", "gala")
+def _read() -> tuple[dict[str, Table], tuple[dict, ...]]:
+    text = resources.files("lt_core.tables").joinpath("tables.toml").read_text()
+    entries = tomllib.loads(text)
+    wanted = tuple(entries.pop("wanted"))
+    tables = {}
+    for name, entry in entries.items():
+        several = {key: tuple(entry.get(key, ())) for key in ("datasets", "factors", "recipes")}
+        rows = {key: tuple(map(_row, entry.get(key, ()))) for key in ("rows", "beyond")}
+        tables[name] = Table(entry["title"], published=entry.get("published"), **several, **rows)
+    return tables, wanted
 
 
-def _as_published(method: str) -> Row:
-    # LDAM-DRW divides by the sum of the weights, so that re-weighting keeps the step's size.
-    return _row(method, reduction="weighted_mean") if method == "ldam" else _row(method)
-
-
-TABLES = {
-    "table1": Table(
-        title="Top-1 accuracy of eight losses, and GALA, on long-tailed data",
-        rows=tuple(map(_row, _TABLE1)),
-        datasets=("cifar10", "cifar100", "tinyimagenet"),
-        factors=(100, 500, 10, 1),
-        recipes=("ldam_drw",),
-        published="table1",
-        beyond=tuple(map(_as_published, ("ldam", "balanced_softmax", "logit_adjustment", "gcl"))),
-    ),
-    "gala": Table(
-        title="GALA, as in the paper and as released, with and without re-balancing",
-        rows=(
-            _row("softmax"),
-            _row("softmax+rebalance"),
-            _row("gala"),
-            _row("gala+rebalance"),
-            _row("gala[released]", "gala", variant="released"),
-            _row("gala[released]+rebalance", "gala+rebalance", variant="released"),
-        ),
-        datasets=("cifar100",),
-        factors=(200, 100, 50, 10),
-        recipes=("gala",),
-        published="gala",
-    ),
-    "table3": Table(
-        title="What each part of ICB adds",
-        rows=(
-            _row("softmax"),
-            _row("icb[inter]", intra=False),
-            _row("icb[intra,ura]", inter=False, density="uniform"),
-            _row("icb[inter,intra,ura]", density="uniform"),
-            _row("icb[inter,intra,aura]"),
-            _row("seesaw[q=0]", q=0),
-            _row("seesaw[q=2]", q=2),
-        ),
-        datasets=("cifar100", "tinyimagenet32", "cifar10"),  # for want of ImageNet-LT
-        factors=(100,),
-        recipes=("ldam_drw",),
-        published="table3",
-    ),
-    "grid": Table(
-        title="What is the loss, what is the recipe?",
-        rows=tuple(map(_as_published, _GRID)),
-        datasets=("cifar10", "cifar100"),
-        factors=(100,),
-        recipes=("ldam_drw", "gala"),
-    ),
-}
+TABLES, WANTED = _read()
 
 
 def names() -> tuple[str, ...]:
@@ -163,7 +114,9 @@ def published(table: str) -> pd.DataFrame:
 
 @functools.cache
 def _published(table: str) -> pd.DataFrame:
-    with resources.files("lt_core").joinpath("published", f"{table}.csv").open() as file:
+    import pandas as pd  # here: a table's name is refused without it
+
+    with resources.files("lt_core.tables").joinpath("published", f"{table}.csv").open() as file:
         return pd.read_csv(file)
 
 
@@ -229,7 +182,7 @@ def find_row(table: str, label: str) -> Row:
         if row.label == label:
             return row
     if str(label).removesuffix(REBALANCED) in losses.names():
-        return _row(label)
+        return _row(str(label))
     raise unknown("method", label, dict.fromkeys([*rows(table), *losses.names()]))
 
 
@@ -260,3 +213,34 @@ def _recipes(entry: Table, dataset: str) -> list[str | None]:
     """The table's recipes, or the data set's own where it is none of them."""
     own = data.info(dataset).recipe
     return list(entry.recipes) if own in {"ldam_drw", None} else [own]
+
+
+def wanted(
+    precision: str = "float32",
+    dataset: str | None = None,
+    model: str | None = None,
+    epochs: int | None = None,
+    seeds: int | None = None,
+) -> list[RunConfig]:
+    """Every run of every table that public data allows, most wanted first.
+
+    ``dataset`` keeps the runs on one data set, for a machine that holds only that one.
+    ``model`` and ``epochs`` make a rehearsal of it all, ``seeds`` limits the runs a cell.
+    Raises ConfigError for a data set that none of the tables wants.
+    """
+    configs, known = {}, {}
+    for part in WANTED:
+        part = {"seeds": 3, **part, "model": model, "epochs": epochs, "precision": precision}
+        if seeds is not None:
+            part["seeds"] = min(in_range("seeds", seeds, 1, 10_000), part["seeds"])
+        drawn = part.pop("subset_seeds", None)  # one run each, on images of its own
+        parts = (
+            [part] if drawn is None else [{**part, "subset_seed": s, "seeds": [s]} for s in drawn]
+        )
+        for config in itertools.chain.from_iterable(plan(**each) for each in parts):
+            known[config.dataset] = True
+            if dataset in (None, config.dataset):
+                configs.setdefault(config.key, config)
+    if not configs:
+        raise unknown("data set of the wanted runs", dataset, known)
+    return list(configs.values())

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import html
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pandas as pd
 
 from lt_core.tables.grouping import BLOCK, GROUPS
+from lt_core.tables.plans import published
 
 #: Stands where there is no number: a group without a class, an interval without a spread.
 NOTHING = "\N{EN DASH}"
+MINUS = "\N{MINUS SIGN}"
+#: What a number may begin with.
+NUMBER = (*"0123456789+<", MINUS, NOTHING)
 
 
 @dataclass(frozen=True)
@@ -19,20 +24,24 @@ class Rendered:
     """Tables with captions; shows itself in a notebook, ``str`` gives plain text.
 
     ``folded`` tables are long: a notebook shows the caption, and the rows on a click.
+    ``remark`` is a sentence that follows the tables.
     """
 
     blocks: tuple[tuple[str, pd.DataFrame], ...]
     folded: bool = False
+    remark: str = ""
 
     @property
     def html(self) -> str:
-        return "\n".join(_html(*block, self.folded) for block in self.blocks)
+        tables = [_html(*block, self.folded) for block in self.blocks]
+        return "\n".join([*tables, f"<p>{html.escape(self.remark)}</p>" * bool(self.remark)])
 
     def _repr_html_(self) -> str:
         return self.html
 
     def __str__(self) -> str:
-        return "\n\n".join(_text(caption, frame) for caption, frame in self.blocks)
+        tables = [_text(caption, frame) for caption, frame in self.blocks]
+        return "\n\n".join([*tables, *filter(None, [_printable(self.remark)])])
 
     __repr__ = __str__
 
@@ -40,9 +49,26 @@ class Rendered:
 def render(cells: pd.DataFrame) -> Rendered:
     """Methods down, imbalance factors across; each cell mean ± sd and n.
 
-    The paper's value and the verdict follow a factor where a cell of it may have them.
+    The paper's value and the verdict follow a factor where a cell of it may have them. What
+    has no run is named in one sentence below.
     """
-    return Rendered(tuple((_caption(block), _across(block)) for block in _blocks(cells)))
+    blocks = [(_caption(block), _across(block)) for block in _blocks(cells[cells["n"] > 0])]
+    return Rendered(tuple(blocks), remark=_not_run(cells[cells["n"] == 0]))
+
+
+def render_published(table: str) -> Rendered:
+    """The paper's numbers as they were published, a table per data set, folded."""
+    blocks = []
+    for dataset, part in published(table).groupby("dataset", sort=False):
+        part = part.assign(
+            column=part["group"].where(part["group"] != "all", "factor ")
+            + part["imbalance_factor"].map("{:g}".format).where(part["group"] == "all", "")
+        )
+        grid = part.pivot_table("top1", "method", "column", aggfunc="last", sort=False)
+        source = ", ".join(part["source"].unique())
+        caption = f"published, {dataset}: top-1 accuracy in percent, one run each; {source}"
+        blocks.append((caption, grid.map(_number).rename_axis(columns=None).reset_index()))
+    return Rendered(tuple(blocks), folded=True)
 
 
 def render_groups(cells: pd.DataFrame) -> Rendered:
@@ -51,12 +77,12 @@ def render_groups(cells: pd.DataFrame) -> Rendered:
     Where all classes are in one group, as at factor 1, its accuracy is the overall one.
     """
     blocks = []
-    for block in _blocks(cells):
+    for block in _blocks(cells[cells["n"] > 0]):
         for factor, part in block.groupby("imbalance_factor", sort=False):
             frame = pd.DataFrame({"method": part["method"], "top-1, %": part.apply(accuracy, 1)})
             groups = [group for group in GROUPS if part[group].notna().any()]
             for group in groups if len(groups) > 1 else []:
-                frame[f"{group}, %"] = part[group].map(_number)
+                frame[f"{group}, %"] = part[group].map("{:.1f}".format).replace("nan", NOTHING)
             about = f"{_what(block)}, imbalance factor {factor:g}{_comparability(block)}"
             blocks.append((about, frame))
     return Rendered(tuple(blocks))
@@ -65,9 +91,9 @@ def render_groups(cells: pd.DataFrame) -> Rendered:
 def render_differences(differences: pd.DataFrame, baseline: str = "softmax") -> Rendered:
     """What :func:`lt_core.tables.differences` found, best first."""
     frame = pd.DataFrame({"method": differences.index})
-    frame["difference, points"] = differences["difference"].map("{:+.2f}".format).to_numpy()
+    frame["difference, points"] = differences["difference"].map(_signed).to_numpy()
     frame["95 % interval"] = [
-        NOTHING if math.isnan(low) else f"{low:+.2f} to {high:+.2f}"
+        NOTHING if math.isnan(low) else f"{_signed(low)} to {_signed(high)}"
         for low, high in differences[["low", "high"]].to_numpy()
     ]
     frame["p, Holm"] = differences["p_holm"].map(_p_value).to_numpy()
@@ -114,12 +140,28 @@ def render_trace(trace: pd.DataFrame) -> Rendered:
 
 
 def accuracy(cell: pd.Series) -> str:
-    """``71.23 ± 0.41 (n=3)``; ``(n=2/3)`` where a planned run is missing; else ``no run``."""
-    if not cell["n"]:
-        return "no run" if cell["verdict"] == "not run (no run)" else cell["verdict"]
-    spread = "" if math.isnan(cell["sd"]) else f" ± {cell['sd']:.2f}"
+    """``71.23 ± 0.41 (n=3)``; ``(n=2/3)`` where a planned run is missing.
+
+    Two decimals where runs of this kind scatter by at most .5, else one.
+    """
+    digits = 2 if cell["pooled_sd"] <= 0.5 else 1
+    spread = "" if math.isnan(cell["sd"]) else f" ± {cell['sd']:.{digits}f}"
     planned = f"/{cell['planned']:g}" if cell["planned"] > cell["n"] else ""
-    return f"{cell['mean']:.2f}{spread} (n={cell['n']}{planned})"
+    return f"{cell['mean']:.{digits}f}{spread} (n={cell['n']}{planned})"
+
+
+def _not_run(cells: pd.DataFrame) -> str:
+    """What has no run, in one sentence: methods under each experiment and its factors."""
+    found = {}
+    for block in _blocks(cells):
+        for factor, part in block.groupby("imbalance_factor", sort=False):
+            what = f"{_what(block)}, {block['epochs'].iloc[0]:g} epochs", tuple(part["method"])
+            found.setdefault(what, []).append(f"{factor:g}")
+    parts = [
+        f"{', '.join(methods)} on {what} at factor {', '.join(factors)}"
+        for (what, methods), factors in found.items()
+    ]
+    return f"Not run: {'; '.join(parts)}." if parts else ""
 
 
 def _blocks(cells: pd.DataFrame) -> list[pd.DataFrame]:
@@ -134,8 +176,7 @@ def _across(block: pd.DataFrame) -> pd.DataFrame:
         frame[f"factor {factor:g}"] = part.apply(accuracy, axis=1).reindex(methods).to_numpy()
         if part["paper"].notna().any():
             frame[f"paper {factor:g}"] = part["paper"].map(_number).reindex(methods).to_numpy()
-            if part["n"].any():  # else the cell itself says why it was not run
-                frame[f"verdict {factor:g}"] = part["verdict"].reindex(methods).to_numpy()
+            frame[f"verdict {factor:g}"] = part["verdict"].reindex(methods).to_numpy()
     return frame.fillna(NOTHING)
 
 
@@ -175,19 +216,39 @@ def _number(value: float) -> str:
     return NOTHING if math.isnan(value) else f"{value:.2f}"
 
 
+def _signed(value: float) -> str:
+    return NOTHING if math.isnan(value) else f"{value:+.1f}".replace("-", MINUS)
+
+
 def _p_value(p: float) -> str:
     return NOTHING if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _html(caption: str, frame: pd.DataFrame, folded: bool) -> str:
-    # A method's name may hold a dollar sign, which is no formula.
-    classes = ["lt-table", "tex2jax_ignore", "mathjax_ignore"]
-    table = frame.to_html(index=False, escape=True, border=0, classes=classes, justify="left")
+    """A table whose rows are headed by their first entry and whose numbers are aligned right."""
+    head = f"<thead>{_row('col', frame.columns)}</thead>"
+    body = "\n".join(["<tbody>", *(_row("row", row) for row in frame.to_numpy()), "</tbody>"])
     caption = html.escape(caption)
+    within = "" if folded else f"<caption>{caption}</caption>"
+    # A method's name may hold a dollar sign, which is no formula.
+    kinds = "lt-table tex2jax_ignore mathjax_ignore"
+    table = f'<table class="{kinds}">{within}\n{head}\n{body}\n</table>'
     if folded:
         return f"<details>\n<summary>{caption}</summary>\n{table}\n</details>"
-    opening, end, rest = table.partition(">")
-    return f"{opening}{end}\n  <caption>{caption}</caption>{rest}"
+    return table
+
+
+def _row(scope: str, entries: Iterable[object]) -> str:
+    """A row; ``scope`` ``"col"`` heads columns, ``"row"`` is headed by its first entry."""
+    cells = []
+    for place, entry in enumerate(entries):
+        text = html.escape(str(entry))
+        if scope == "col" or place == 0:
+            cells.append(f'<th scope="{scope}">{text}</th>')
+        else:
+            kind = ' class="number"' * (text[:1] in NUMBER)
+            cells.append(f"<td{kind}>{text}</td>")
+    return f"<tr>{''.join(cells)}</tr>"
 
 
 def _text(caption: str, frame: pd.DataFrame) -> str:

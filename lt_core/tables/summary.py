@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from lt_core.statistics import Spread, pooled_sd, prediction_interval, verdict
+from lt_core.parameters import listed
 from lt_core.tables.grouping import (
     BLOCK,
     GROUPS,
@@ -19,7 +19,8 @@ from lt_core.tables.grouping import (
     found_groups,
     planned_groups,
 )
-from lt_core.tables.plans import Row, Table, find_row, get, listed, published
+from lt_core.tables.plans import Row, Table, find_row, get, published
+from lt_core.tables.statistics import Spread, pooled_sd, prediction_interval, verdict
 from lt_core.training import recipes
 from lt_core.training.config import RunConfig
 
@@ -36,15 +37,13 @@ def cells(
     records: pd.DataFrame,
     table: str,
     plan: Iterable[RunConfig] | None = None,
-    not_run: Mapping | None = None,
     methods: Iterable[str] | None = None,
 ) -> pd.DataFrame:
     """One row a cell of ``table``, from the finished runs in ``records``.
 
     With a ``plan`` exactly its runs count, by key. Without one, all runs of the table's
     rows and recipe count, by today's defaults, except those that held images out. A cell
-    of the paper that has no full run is *not run*; ``not_run`` says why:
-    ``{"tinyimagenet": "data", ("cifar10", 1): "data"}``. ``methods``, as :func:`plan
+    of the paper that has no full run is there with ``n = 0``. ``methods``, as :func:`plan
     <lt_core.tables.plan>` takes them, add re-balanced rows that the table itself lacks.
 
     Columns: the protocol (``dataset``, ``imbalance_factor``, ``model``, ``recipe``,
@@ -55,7 +54,7 @@ def cells(
     ``medium``, ``few``, ``pooled_sd`` and ``df`` over comparable cells (of the accuracies
     after re-balancing for a re-balanced row) with the 95 % prediction interval ``low``,
     ``high`` for one new run, ``paper``, ``verdict`` and ``verdict_best`` (*agrees*,
-    *differs*, *no verdict (why)*, *not run (why)*), and the runs behind it: their
+    *differs*, *no verdict (why)*, *not run*), and the runs behind it: their
     ``seeds``, ``values`` and ``keys``.
 
     The paper's value is given only beside the full recipe, the paper's data and network,
@@ -75,7 +74,7 @@ def cells(
             if (group.method, group.variant) == (line.method, line.variant):
                 block = (_order(getattr(group, name)) for name in BLOCK)
                 where = (datasets.index(group.dataset), -group.imbalance_factor, *block)
-                cell = _cell(line, group, entry, spreads, not_run or {})
+                cell = _cell(line, group, entry, spreads)
                 found.append(((*where, position), cell))
     found.sort(key=lambda pair: pair[0])
     return pd.DataFrame([cell for _, cell in found], columns=COLUMNS)
@@ -201,7 +200,7 @@ def _spreads(groups: list[Group], column: str) -> dict[tuple, Spread]:
     return {comparable: pooled_sd(columns) for comparable, columns in values.items()}
 
 
-def _cell(line: _Line, group: Group, entry: Table, spreads: Mapping, not_run: Mapping) -> dict:
+def _cell(line: _Line, group: Group, entry: Table, spreads: Mapping) -> dict:
     suffix = "_rebalanced" if line.rebalanced else ""
     column = f"top1{suffix}"
     finished = group.runs.dropna(subset=[column])
@@ -232,9 +231,7 @@ def _cell(line: _Line, group: Group, entry: Table, spreads: Mapping, not_run: Ma
         "keys": tuple(finished["key"]),
     }
     if n == 0:
-        keys = ((group.dataset, group.imbalance_factor), group.dataset)
-        why = next((not_run[key] for key in keys if key in not_run), "no run")
-        cell["verdict"] = cell["verdict_best"] = f"not run ({why})"
+        cell["verdict"] = cell["verdict_best"] = "not run"
     elif reason:
         cell["verdict"] = cell["verdict_best"] = f"no verdict ({reason})"
     else:
