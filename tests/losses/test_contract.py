@@ -6,13 +6,14 @@ A new loss is covered the day it is registered: the checks run over ``losses.nam
 from __future__ import annotations
 
 import functools
+import math
 import subprocess
 import sys
 
 import pytest
 import torch
 import torch.nn.functional as F
-from contract import covered
+from contract import THIRTEEN, covered
 
 from lt_core import losses
 from lt_core import testing as promises
@@ -148,17 +149,61 @@ class TestParameters:
         with pytest.raises(ConfigError, match="unknown parameter"):
             losses.create(name, COUNTS, no_such_parameter=1)
 
-    def test_wrong_types_and_numbers_out_of_range_are_refused(self, name):
-        for parameter, default in losses.defaults(name).items():
-            wrong = ["banana", [1], {}]
-            if isinstance(default, (int, float)) and not isinstance(default, bool):
-                wrong += [float("nan"), True, "1e400"]
-            for value in wrong:
-                with pytest.raises(ConfigError, match=rf"{parameter}|known"):
-                    losses.create(name, COUNTS, **{parameter: value})
-
     def test_words_for_numbers_become_numbers(self, name):
         for parameter, default in losses.defaults(name).items():
             converted = losses.converted(name, {parameter: str(default)})[parameter]
             assert converted == default
             assert type(converted) is type(default)
+
+
+#: For each parameter values that it must not take, beside what none may be: one of another type.
+WRONG = {
+    "effective_number": {"beta": [1, -0.1], "form": ["tanh"], "gamma": [-1]},
+    "focal": {
+        "gamma": [-1, math.inf],
+        "beta": [1],
+        "modulator": ["paper"],
+        "detach_modulator": [1],
+    },
+    "ghm": {"bins": [0, 2.5, "ten"], "momentum": [1, -0.1], "form": ["softmx"]},
+    "equalization": {"threshold": [1.5], "ignore_probability": [-0.1, 2], "form": ["softmx"]},
+    "seesaw": {
+        **{"p": [-0.1], "q": [math.inf, -1], "eps": [0, 2]},
+        **{"initial_counts": [[1], [1, 2, -1, 4, 5, 6], [math.nan] * 6]},
+    },
+    "icb": {
+        **{"gamma": [-0.1], "bins": [0, 2.5, 10**5], "memory": [0, 10**10]},
+        **{"intra": ["yes"], "inter": [0], "density": ["uniforn"]},
+        **{"normalize": ["all"], "gradient": ["both"]},
+    },
+    "gala": {
+        **{"lambda1": [-1], "lambda2": [-1], "eps": [0]},
+        **{"variant": ["papr"], "gradient_scale": ["average"]},
+    },
+    "ldam": {"max_margin": [-1], "scale": [0], "deferred_from": [1.1, -0.1], "beta": [1]},
+    "logit_adjustment": {"tau": [math.inf, -math.inf], "variant": ["official"]},
+    "gcl": {"scale": [-1], "noise": [-1], "margin": [-1, "wide"], "focal_gamma": [-1]},
+}
+
+
+@pytest.mark.parametrize("name", losses.names())
+def test_what_a_parameter_cannot_be_is_refused_by_its_name(name):
+    wrong = WRONG.get(name, {})
+    for parameter, default in losses.defaults(name).items():
+        values = ["banana", [1], {}, *wrong.get(parameter, [])]
+        if isinstance(default, (int, float)) and not isinstance(default, bool):
+            values += [math.nan, True, "1e400"]
+        for value in values:
+            for make in (functools.partial(losses.create, name), losses.loss_class(name)):
+                with pytest.raises(ConfigError, match=rf"{name}\.{parameter}"):
+                    make(COUNTS, **{parameter: value})
+
+
+def test_the_exact_density_keeps_every_sample_and_no_more_than_a_million():
+    with pytest.raises(ConfigError, match=r"icb\.memory: expected 1 to 1000000, got 2000000"):
+        losses.create("icb", COUNTS, density="exact", memory=2_000_000)
+
+
+@pytest.mark.parametrize("name", THIRTEEN)
+def test_every_parameter_has_values_that_are_refused(name):
+    assert losses.defaults(name).keys() == WRONG.get(name, {}).keys()

@@ -7,7 +7,6 @@ import pytest
 import torch
 from density_accuracy import DISTRIBUTIONS, approximation_error, draw
 
-from lt_core import losses
 from lt_core.losses.density import (
     DENSITIES,
     LONG_MEMORY,
@@ -311,20 +310,3 @@ def test_exact_ring_ignores_what_a_batch_overflows():
         [7 / 12, 8 / 12, 9 / 12, 10 / 12, 11 / 12]
     )
     assert density.ring[0, 5].isinf()
-
-
-@pytest.mark.parametrize(
-    ("params", "message"),
-    [
-        ({"bins": 0}, "icb.bins"),
-        ({"bins": 2.5}, "icb.bins"),
-        ({"memory": 0}, "icb.memory"),
-        ({"gamma": -0.1}, "icb.gamma"),
-        ({"density": "uniforn"}, "did you mean 'uniform'"),
-        ({"normalize": "all"}, "icb.normalize"),
-        ({"gradient": "both"}, "icb.gradient"),
-    ],
-)
-def test_parameters_out_of_range_are_refused(params, message):
-    with pytest.raises(ValueError, match=message):
-        losses.create("icb", [5, 3], **params)
