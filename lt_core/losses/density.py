@@ -31,10 +31,22 @@ TINY = torch.finfo(torch.float32).tiny
 class CategoryDensity(nn.Module, abc.ABC):
     """Weights from the density of ``g`` in [0, 1] within each category.
 
-    ``normalize="none"`` gives the raw weight 1 / D_m(g). Its mean inside a category is
-    the length of the density's support, which says how spread the category is.
-    ``"category"`` scales it to the mean 1, so that a category's total weight stays its
-    number of samples. That takes two steps:
+    Parameters
+    ----------
+    num_classes : int
+        The number of categories.
+    bins : int
+        The number K of bins of each category; for a window its width is 1 / K.
+    memory : int
+        How long a category remembers, in samples of its own.
+    normalize : {"category", "none"}
+        ``"none"`` gives the raw weight 1 / D_m(g). Its mean inside a category is the length of the
+        density's support, which says how spread the category is. ``"category"`` scales it to the
+        mean 1, so that a category's total weight stays its number of samples.
+
+    Notes
+    -----
+    The scaling to the mean 1 takes two steps:
 
     1. The raw weight is divided by the mean of the raw weights remembered, which follows the
        category while it learns. A sample is part of that mean: at a memory of 1, a sample

@@ -20,17 +20,12 @@ reduction : {"mean", "weighted_mean", "sum", "none"}
     the samples' weights (by the batch size where there are none), ``"sum"`` by nothing;
     ``"none"`` keeps ``(N,)``. An empty batch gives 0.
 
-Returns
--------
-Tensor
-    Nats: a scalar, or ``(N,)`` for ``"none"``.
-
-Raises
-------
-ConfigError
-    A ``ValueError``, for wrong shapes and types, and on a CPU for labels out of range and logits
-    that are not finite. Parameters such as ``gamma`` are taken as they are; the classes check
-    their ranges.
+Notes
+-----
+Every function returns nats: a scalar, or ``(N,)`` for ``"none"``. It raises
+:class:`~lt_core.errors.ConfigError`, a ``ValueError``, for wrong shapes and types, and on a CPU for
+labels out of range and logits that are not finite. Parameters such as ``gamma`` are taken as they
+are; the classes check their ranges.
 
 Examples
 --------
