@@ -2,6 +2,8 @@
 
 import gc
 import importlib
+import subprocess
+import sys
 import weakref
 
 import pytest
@@ -14,7 +16,15 @@ from lt_core.training.engine import Engine
 from lt_core.training.loop import settings
 
 CPU = torch.device("cpu")
-NAMES = ("data_path", "engine_cpu", "engine_gpu", "gala_statistics", "losses", "scaling")
+NAMES = (
+    "data_path",
+    "disk_loader",
+    "engine_cpu",
+    "engine_gpu",
+    "gala_statistics",
+    "losses",
+    "scaling",
+)
 
 
 @pytest.fixture(scope="module")
@@ -168,3 +178,14 @@ def test_the_block_of_table_1_has_eight_methods_at_four_factors():
     pairs = {(config.method, config.imbalance_factor) for config in block}
     assert len(block) == len(pairs) == 32
     assert [config.imbalance_factor for config in block[::8]] == [100, 500, 10, 1]
+
+
+def test_the_loaders_benchmark_measures_both_sides_of_one_step(tmp_path):
+    options = "--model resnet_rehearsal --size 32 --images 8 --batch-size 4 --rounds 1 --workers 1"
+    command = [sys.executable, "-m", "benchmarks.disk_loader", *options.split()]
+    done = subprocess.run(
+        [*command, "--out", tmp_path], capture_output=True, text=True, check=False
+    )
+    assert done.returncode in (0, 1), done.stderr  # 1: the bar was missed
+    (table,) = tmp_path.glob("disk_loader_*.csv")
+    assert "from disk / lying ready" in table.read_text()
