@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import lt_core
 from lt_core import runs, tables, training
+from lt_core.data import own
 from lt_core.errors import ConfigError, TrainingError
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def notebook(
     from lt_core.book import notebooks  # these two bring pandas and torch: once names are right
     from lt_core.training.batch import check_data, missing_runs
 
+    if str(request["dataset"]).startswith(own.PREFIX):  # a notebook runs in a folder of its own
+        request["dataset"] = plan[0].dataset
     place = runs.Store(store)
     missing, _ = missing_runs({config.key: config for config in plan}, place)
     check_data(missing, resources.get("data_root"), resources.get("download", False))
