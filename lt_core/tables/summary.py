@@ -101,7 +101,7 @@ def by_class(
 def by_epoch(
     cells: pd.DataFrame, factor: float, history: pd.DataFrame
 ) -> dict[str, list[pd.DataFrame]]:
-    """By method the histories of its runs at ``factor``, as ``plotting.training_curves`` wants.
+    """By method the histories of its runs at ``factor``, as ``plots.training_curves`` takes them.
 
     ``history`` as in :class:`lt_core.runs.records.Results`; a re-balanced row has none of its own.
     """
