@@ -128,7 +128,7 @@ def test_a_run_damaged_while_it_is_read_is_set_aside(store, monkeypatch):
         (store / "1234567890123456" / HISTORY).write_bytes(b"damaged")
         return found
 
-    monkeypatch.setattr(runs.store, "scan", damaged_after)
+    monkeypatch.setattr(records, "scan", damaged_after)
     results = records.of_store(store)
     for frame in results:
         assert set(frame["key"]) == {"12345678901234e5"}

@@ -5,34 +5,11 @@
 finished run imports neither torch nor pandas.
 """
 
-from lt_core.runs.store import (
-    CHECKPOINTS,
-    HISTORY,
-    LOGITS,
-    METRICS,
-    RESULT,
-    Run,
-    Store,
-    default_store,
-    load,
-    missing_store,
-    open,
-    read,
-    scan,
-)
+from lt_core import lazily
 
-__all__ = [
-    "CHECKPOINTS",
-    "HISTORY",
-    "LOGITS",
-    "METRICS",
-    "RESULT",
-    "Run",
-    "Store",
-    "default_store",
-    "load",
-    "missing_store",
-    "open",
-    "read",
-    "scan",
-]
+_FILES = ("CHECKPOINTS", "HISTORY", "LOGITS", "METRICS", "RESULT")
+_READING = ("Run", "Store", "default_store", "load", "missing_store", "open", "read", "scan")
+
+__all__ = [*_FILES, *_READING]
+
+__getattr__ = lazily(__name__, dict.fromkeys(__all__, "store"))

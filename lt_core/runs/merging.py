@@ -22,7 +22,7 @@ from lt_core.runs.store import (
     scan,
 )
 
-#: What two machines may differ in without contradicting each other.
+#: Fields of a record in which two machines may differ for the same run.
 CIRCUMSTANCES = (
     "seconds",
     "pack",
@@ -40,11 +40,12 @@ CIRCUMSTANCES = (
 def merge(
     sources: Sequence[str | os.PathLike], store: str | os.PathLike | Store
 ) -> tuple[int, int]:
-    """Copy the finished runs of ``sources`` into ``store``; how many were new and known.
+    """Copy the finished runs of ``sources`` into ``store``.
 
-    Everything is looked at before anything is written. Raises StoreError for a source
-    with damaged runs, for two runs with one key and different numbers, and for a run whose
-    place in ``store`` is taken by a damaged one, which is left for a person to move away.
+    Returns how many runs were new and how many were there already. Everything is read and
+    checked before anything is written. Raises StoreError for a source with damaged runs, for
+    two runs with the same key and different numbers, and for a run in whose place ``store``
+    holds a damaged one: nothing overwrites that, move it away by hand.
     """
     store = store if isinstance(store, Store) else Store(store)
     incoming, known = {}, 0
@@ -86,7 +87,7 @@ def merge(
 
 
 def _finished(store: Store, key: str) -> Run | None:
-    """The run in ``store``, None where there is none; StoreError for one that does not count."""
+    """The finished run in ``store``, or None; StoreError if it is there and does not count."""
     return read(store.directory(key)) if store.is_finished(key) else None
 
 

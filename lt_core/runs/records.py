@@ -1,8 +1,8 @@
-"""Records: a row a run, in a CSV file that can be read, compared and committed.
+"""Records: one row per run, in a CSV file that can be read, compared and committed.
 
-A store is large and stays where it was made; its records are small and travel. A
-records file ``NAME.csv`` comes with ``NAME_classes.csv`` (a row a run and class) and
-``NAME_history.csv`` (a row a run and epoch).
+A store is large and stays where it was made; its records are small and are committed. A
+records file ``NAME.csv`` comes with ``NAME_classes.csv`` (one row per run and class) and
+``NAME_history.csv`` (one row per run and epoch).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pandas as pd
 import lt_core
 from lt_core.errors import StoreError
 from lt_core.runs import environment
-from lt_core.runs import store as runs
+from lt_core.runs.store import NUMBERS, Run, Store, read_bytes, reported, scan
 
 #: What a record must hold for a table to count it.
 REQUIRED = (
@@ -34,11 +34,11 @@ MAY_BE_EMPTY = ("variant", "commit")
 
 
 class Results(NamedTuple):
-    """Finished runs and what lies beside them, from a store or from records.
+    """Finished runs with their numbers per class and per epoch, from a store or from records.
 
-    ``runs``: a row a run. ``classes``: a row a run and class, with ``key``,
+    ``runs``: one row per run. ``classes``: one row per run and class, with ``key``,
     ``class_rank``, ``images``, ``accuracy``, ``accuracy_rebalanced`` (fractions).
-    ``history``: a row a run and epoch, with ``key``, ``epoch``, ``train_loss``, ``top1``.
+    ``history``: one row per run and epoch, with ``key``, ``epoch``, ``train_loss``, ``top1``.
     """
 
     runs: pd.DataFrame
@@ -46,9 +46,9 @@ class Results(NamedTuple):
     history: pd.DataFrame
 
 
-def of_store(store: str | os.PathLike | runs.Store) -> Results:
+def of_store(store: str | os.PathLike | Store) -> Results:
     """What a store holds; ``.runs.attrs["set_aside"]`` names the runs that do not count."""
-    return _results(*runs.scan(store))
+    return _results(*scan(store))
 
 
 def committed(folder: str | os.PathLike | None = None) -> Results:
@@ -81,7 +81,7 @@ def write(store: str | os.PathLike, path: str | os.PathLike) -> int:
     accuracies.
     """
     path = Path(path)
-    found, set_aside = runs.scan(store)
+    found, set_aside = scan(store)
     results = _results(found, set_aside)
     if results.runs.empty:
         reason = "".join(f": {reason}" for reason in results.runs.attrs["set_aside"][:1])
@@ -104,7 +104,7 @@ def write(store: str | os.PathLike, path: str | os.PathLike) -> int:
             kept = _parsed(target)
             frame = pd.concat([kept[~kept["key"].isin(frame["key"])], frame])
         frames[target] = frame.sort_values("key", kind="stable")
-    with runs.reported(path, "records"):
+    with reported(path, "records"):
         path.parent.mkdir(parents=True, exist_ok=True)
         for target, frame in frames.items():
             lt_core.write_atomically(target, frame.to_csv(index=False).encode())
@@ -130,7 +130,7 @@ def _validated(frame: pd.DataFrame, path: str | os.PathLike) -> pd.DataFrame:
             raise StoreError(f"{path}: run {key}: {name} is missing; expected a complete record")
     if (twice := frame["key"][frame["key"].duplicated()]).size:
         raise StoreError(f"{path}: run {twice.iloc[0]} stands there twice")
-    for name, (low, high) in runs.NUMBERS.items():
+    for name, (low, high) in NUMBERS.items():
         if name in frame:
             values = frame[name].dropna()
             wrong = values[~pd.to_numeric(values, errors="coerce").between(low, high)]
@@ -145,7 +145,7 @@ def _validated(frame: pd.DataFrame, path: str | os.PathLike) -> pd.DataFrame:
 def _parsed(path: Path) -> pd.DataFrame:
     try:
         frame = pd.read_csv(
-            io.BytesIO(runs.read_bytes(path, "expected records of runs")),
+            io.BytesIO(read_bytes(path, "expected records of runs")),
             dtype=dict.fromkeys(WORDS, str),
             keep_default_na=False,
             na_values=[""],
@@ -168,7 +168,7 @@ def beside(path: Path, what: str) -> Path:
     return path.with_name(f"{path.stem}_{what}{path.suffix}")
 
 
-def _results(found: Sequence[runs.Run], set_aside: Sequence[str] = ()) -> Results:
+def _results(found: Sequence[Run], set_aside: Sequence[str] = ()) -> Results:
     rows, classes, history, set_aside = [], [], [], list(set_aside)
     for run in found:
         try:
@@ -188,7 +188,7 @@ def _results(found: Sequence[runs.Run], set_aside: Sequence[str] = ()) -> Result
     return results
 
 
-def _classes(run: runs.Run) -> pd.DataFrame:
+def _classes(run: Run) -> pd.DataFrame:
     counts = run.metrics["class_counts"]
     return pd.DataFrame(
         {

@@ -1,22 +1,22 @@
-"""The store: one directory a run, complete or absent.
+"""The store: one directory per run, complete or absent.
 
 Layout of a store::
 
     runs/<key>/result.json      written last; the run counts once it is there
-               metrics.npz      per-class numbers
-               history.csv      a row an epoch
+               metrics.npz      numbers per class
+               history.csv      one row per epoch
                logits.npz       test logits in half precision; may be left behind
                checkpoint       while the run is unfinished, and the one before it
     runs/.locks/<key>           held by the process that trains the run
 
-Every file is written beside its place and renamed, so that a process killed at
-any moment leaves the old file or the new one. ``result.json`` carries its own hash
-and those of its neighbours.
+Every file is written beside its place and renamed, so that a process killed at any moment
+leaves the old file or the new one. ``result.json`` holds its own hash and the hashes of the
+files beside it.
 
-One rule decides for every reader whether a run counts: its result is whole and lies
-under its own name, its metrics and its history are the files that the result describes.
-A run that does not count is set aside and named. The logits are looked at when they are
-used: a run whose logits are damaged stands in every table, and reading them is refused.
+A run counts if its result is whole and lies under its own name, and if its metrics and its
+history are the files that the result describes. A run that does not count is set aside and
+named. Logits are checked only when they are read: a run whose logits are damaged counts, and
+reading its logits is refused.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class Store:
         self.path = Path(path)
 
     def prepare(self) -> None:
-        """Create the store and find out now, not after an hour, whether it can be written."""
+        """Create the store, and find out before training whether it can be written."""
         with reported(self.path):
             (self.path / LOCKS).mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.path):  # leaves nothing behind, even if killed
@@ -137,9 +137,9 @@ class Store:
     def lock(self, key: str) -> Iterator[None]:
         """Hold the run, or raise BusyError at once.
 
-        The operating system releases the lock when its holder dies, so nothing is
-        ever unlocked by hand. File systems without locks need one host per store.
-        What a killed process left behind is deleted.
+        The operating system releases the lock when the process that holds it dies, so nobody
+        ever unlocks by hand. On file systems without locks, use a store from one host only.
+        Temporary files that a killed process left are deleted.
         """
         lock = filelock.FileLock(self.path / LOCKS / key)
         with reported(self.path):
@@ -154,8 +154,7 @@ class Store:
         try:
             with reported(self.path):
                 self.directory(key).mkdir(exist_ok=True)
-                temporary = self.directory(key).glob("*.tmp")
-                for leftover in [*temporary, *_superseded(self.directory(key))]:
+                for leftover in self.directory(key).glob("*.tmp"):
                     leftover.unlink()
             yield
         finally:
@@ -220,25 +219,14 @@ class Store:
 
 
 def read(directory: str | os.PathLike) -> Run:
-    """The finished run in ``directory``; StoreError says what is wrong with it.
-
-    Checkpoints beside its result, left by a process that was killed before it deleted
-    them, are deleted, unless another process holds the run or the store is read-only.
-    """
-    run = _read(Path(directory))
-    if _superseded(run.path):
-        with contextlib.suppress(BusyError, StoreError), Store(run.path.parent).lock(run.key):
-            pass  # taking the lock tidies up
-    return run
-
-
-def _read(directory: Path) -> Run:
+    """The finished run in ``directory``; StoreError says why it does not count."""
+    directory = Path(directory)
     path = directory / RESULT
     if not _is_there(path):
         raise StoreError(f"{directory}: holds no finished run")
     try:
-        # Our own encoding only: json would also take UTF-16 for text.
-        result = json.loads(read_bytes(path).decode(), parse_constant=_refuse_constant)
+        # decode: without it json would also read UTF-16, which we never write
+        result = json.loads(read_bytes(path).decode())
         if result["format"] != FORMAT:
             raise StoreError(f"{path}: format {result['format']!r:.40}, expected {FORMAT}")
         sealed = result.pop("sha256")
@@ -255,9 +243,13 @@ def _read(directory: Path) -> Run:
         raise StoreError(f"{directory}: holds run {run.key!s:.40}, copied or renamed; move it back")
     for name, value in run.record.items():
         if not _can_be(name, value):
-            raise StoreError(f"{path}: {name} is {value!r:.40}, which it cannot be; {MOVE_AWAY}")
+            raise StoreError(f"{path}: {name} is {value!r:.40}, {_expected(name)}; {MOVE_AWAY}")
     for name in (METRICS, HISTORY):
         run.content(name)
+    for path in (directory / name for name in CHECKPOINTS):
+        if _is_there(path):  # its process was killed before it deleted them
+            with contextlib.suppress(OSError):  # a read-only store keeps them
+                path.unlink()
     return run
 
 
@@ -269,14 +261,9 @@ def _can_be(name: str, value: object) -> bool:
     return isinstance(value, int | float) and low <= value <= high
 
 
-def _superseded(directory: Path) -> list[Path]:
-    """Checkpoints beside a result that counts: nobody needs them any more."""
-    left = [path for path in (directory / name for name in CHECKPOINTS) if _is_there(path)]
-    if left and _is_there(directory / RESULT):
-        with contextlib.suppress(StoreError):
-            _read(directory)
-            return left
-    return []
+def _expected(name: str) -> str:
+    low, high = NUMBERS.get(name, (None, None))
+    return "expected a word or a number" if low is None else f"expected {low:g} to {high:g}"
 
 
 def open(store: str | os.PathLike | Store, key: str) -> Run:
@@ -321,7 +308,7 @@ def default_store(start: str | os.PathLike = ".") -> Path:
 
 
 def missing_store(path: str | os.PathLike) -> str:
-    """Why ``path`` is no store: neither prepared by us nor with a run in it. "" if it is one."""
+    """Why ``path`` is no store, such as "the folder is empty"; "" if it is a store."""
     path = Path(path)
     if not os.path.isdir(path):  # False for a name that is too long, where Path raises
         return "it is not a folder" if _is_there(path) else "there is no such folder"
@@ -335,7 +322,7 @@ def missing_store(path: str | os.PathLike) -> str:
 def read_bytes(path: Path, advice: str = MOVE_AWAY) -> bytes:
     """The content of a file; StoreError names whatever else lies in its place."""
     try:
-        if stat.S_ISREG(path.stat().st_mode):  # one would wait for a pipe for ever
+        if stat.S_ISREG(path.stat().st_mode):  # reading a pipe would wait for ever
             return path.read_bytes()
         found = "is a folder or a device, expected a file"
     except FileNotFoundError:
@@ -359,6 +346,7 @@ def result_bytes(key: str, config: Mapping, record: Mapping, files: Mapping) -> 
 
 @contextlib.contextmanager
 def reported(path: Path, option: str = "store") -> Iterator[None]:
+    """Turn an error of the file system into a StoreError that names ``path`` and the option."""
     try:
         yield
     except StoreError:
@@ -368,7 +356,7 @@ def reported(path: Path, option: str = "store") -> Iterator[None]:
         reason = (error.strerror or str(error)) + (f": {place}" if place else "")
         raise StoreError(
             f"{option} {path}: cannot be written ({reason}); "
-            f"what was there is unharmed; free space or choose another --{option}"
+            f"what was there is unchanged; free space or choose another --{option}"
         ) from error
 
 
@@ -380,7 +368,7 @@ def _entries(path: Path) -> list[Path]:
 
 
 def _is_there(path: Path) -> bool:
-    """Whether anything has this name, be it a link to nothing or out of reach."""
+    """Whether anything has this name, even a link to nothing or a file we may not read."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -398,10 +386,6 @@ def _seal(result: Mapping) -> str:
 def _finite(value: object) -> object:
     """JSON has no NaN: an empty group is stored as null and read back as NaN."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
 
 
 def _table(rows: Sequence[Mapping]) -> bytes:
