@@ -51,16 +51,35 @@ NEUTRAL = {
 
 @dataclass(frozen=True)
 class RunConfig:
-    """One training run. ``None`` stands for the data set's default.
+    """One training run. Strings are converted, so that ``1``, ``1.0`` and ``"1"`` have one key.
 
-    ``holdout`` images per class are kept from training and evaluated instead of the test
-    set: such a run serves the choice of a hyper-parameter and stands in no table.
-    ``params`` are parameters of the loss, plus ``reduction``; ``overrides`` replace
-    fields of the recipe. Strings are converted to the declared type, so that ``1``,
-    ``1.0`` and ``"1"`` are one configuration with one key.
+    Parameters
+    ----------
+    dataset, method : str
+        One of :func:`lt_core.data.names` or a folder, and one of :func:`lt_core.losses.names`.
+    imbalance_factor : float
+        Training images of the largest class over those of the smallest.
+    params : mapping
+        Parameters of the loss, and its ``reduction``.
+    model, classifier, recipe : str or None
+        Names; None for the data set's default, and for the classifier that the method needs.
+    overrides : mapping
+        Fields of the recipe that are replaced.
+    epochs : int or None
+        None for the recipe's.
+    precision : {"float32", "bfloat16"}
+        That of the convolutions.
+    seed, subset_seed : int
+        Of the training, and of the choice of the images that a long tail keeps.
+    holdout : int
+        Images per class that are kept from training and evaluated instead of the test set: such a
+        run serves the choice of a hyper-parameter and stands in no table.
 
-    Raises :class:`~lt_core.errors.ConfigError` for an unknown name, with the nearest
-    one, for a value out of range, and for fewer epochs than the recipe's schedule has stages.
+    Raises
+    ------
+    ConfigError
+        For an unknown name, with the nearest one; for a value out of range; for fewer epochs than
+        the schedule of the recipe has stages.
     """
 
     dataset: str

@@ -152,10 +152,10 @@ class Recipe(Augmentation):
         return scaled[:-1]
 
     def place(self, epoch: int, epochs: int) -> tuple[float, int]:
-        """Where epoch ``epoch`` (from 0) of a run of ``epochs`` stands: in which epoch of how many.
+        """What a loss is told in epoch ``epoch`` (from 0) of ``epochs``: its epoch, and of how many.
 
-        In the recipe's own epochs, with fractions, where there are milestones, so that a
-        loss that waits for a milestone waits for it in a run of any length.
+        Where there are milestones these are the recipe's own epochs, with fractions, so that a
+        loss that changes at a milestone does so in a run of any length.
         """
         milestones = self.scaled_milestones(epochs)
         if not milestones:
@@ -259,7 +259,7 @@ RECIPES = {
         ),
         Recipe(
             name="digits",
-            source="ours: short enough for a laptop, fixed before any loss was compared",
+            source="made for this project: short enough for a laptop, fixed before any loss was compared",
             epochs=30,
             batch_size=32,
             learning_rate=0.1,
@@ -295,7 +295,7 @@ RECIPES = {
         ),
         Recipe(
             name="folder",
-            source="ours: for a few thousand photographs, fixed before any loss was compared",
+            source="made for this project: for a few thousand photographs, fixed before any loss was compared",
             epochs=60,
             batch_size=64,
             learning_rate=0.05,
