@@ -152,7 +152,7 @@ class Recipe(Augmentation):
         return scaled[:-1]
 
     def place(self, epoch: int, epochs: int) -> tuple[float, int]:
-        """What a loss is told in epoch ``epoch`` (from 0) of ``epochs``: its epoch, and of how many.
+        """What a loss is told in epoch ``epoch`` (from 0): an epoch, and of how many.
 
         Where there are milestones these are the recipe's own epochs, with fractions, so that a
         loss that changes at a milestone does so in a run of any length.
@@ -259,7 +259,7 @@ RECIPES = {
         ),
         Recipe(
             name="digits",
-            source="made for this project: short enough for a laptop, fixed before any loss was compared",
+            source="chosen here, short enough for a laptop, fixed before any loss was compared",
             epochs=30,
             batch_size=32,
             learning_rate=0.1,
@@ -295,7 +295,7 @@ RECIPES = {
         ),
         Recipe(
             name="folder",
-            source="made for this project: for a few thousand photographs, fixed before any loss was compared",
+            source="chosen here for a few thousand photographs, fixed before any loss was compared",
             epochs=60,
             batch_size=64,
             learning_rate=0.05,
