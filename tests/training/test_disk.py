@@ -1,5 +1,6 @@
 """Training on images that stay on disk: the same loop, store and records as in memory."""
 
+import errno
 import os
 import signal
 
@@ -10,9 +11,9 @@ from own_images import write_own_images
 from tiny import epochs, numbers, same_tensors
 
 from lt_core import runs
-from lt_core.errors import ConfigError, DataError, TrainingError, Unfinished
+from lt_core.errors import ConfigError, DataError, StoreError, TrainingError, Unfinished
 from lt_core.training import RunConfig, loop, reproduce, train
-from lt_core.training.disk import Pictures
+from lt_core.training.pictures import Pictures
 
 AUGMENTED = {
     "smallest_crop": 0.25,
@@ -204,9 +205,34 @@ def test_a_loader_process_that_dies_is_reported_in_one_line(folder, tmp_path, mo
         return place
 
     monkeypatch.setattr(Pictures, "__getitem__", dies)
-    with pytest.raises(TrainingError, match=r"a loader process has died .*workers") as caught:
+    with pytest.raises(TrainingError, match=r"a loader process has died.*workers") as caught:
         train(disk(folder), tmp_path, workers=1)
     assert "\n" not in str(caught.value)
+
+
+def test_too_little_memory_for_another_process_is_reported_in_one_line(
+    folder, tmp_path, monkeypatch
+):
+    def fork():
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    monkeypatch.setattr(os, "fork", fork)
+    with pytest.raises(TrainingError, match=r"could not begin .*Cannot allocate memory.* 2 of"):
+        train(disk(folder), tmp_path, workers=2)
+
+
+def test_a_full_disk_is_reported_in_one_line(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "CHECKPOINT_INTERVAL", 0.0)
+
+    def replace(*names):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "replace", replace)
+        with pytest.raises(StoreError, match=r"No space left on device.* free space") as caught:
+            train(disk(folder), tmp_path)
+    assert "\n" not in str(caught.value)
+    assert len(train(disk(folder), tmp_path).history) == 2
 
 
 def test_recipes_for_images_on_disk_are_refused_for_images_in_memory(tmp_path):
