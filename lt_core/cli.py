@@ -308,7 +308,7 @@ def book(
 
 @app.command()
 def doctor(device: Device = None) -> None:
-    """Versions, hardware, and what of the hardware's speed the engine can use.
+    """Versions, hardware, and how fast this machine trains.
 
     Example: lt-core doctor
     """
@@ -317,7 +317,8 @@ def doctor(device: Device = None) -> None:
     check_device(device)
     from lt_core import doctor as the_doctor
 
-    print(the_doctor.text(the_doctor.report(device)))
+    for name, value in the_doctor.report(device).items():
+        print(f"{name:<28} {value}")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -79,7 +79,6 @@ def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(book, "build", lambda *arguments, **options: "a page")
     monkeypatch.setattr(doctor, "report", lambda device: {})
-    monkeypatch.setattr(doctor, "text", lambda found: "a report")
     from own_images import write_own_images
     from stores import add_run
 
