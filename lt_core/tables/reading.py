@@ -61,7 +61,7 @@ def ranking(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> st
         f"{text}. One run scatters by {spread.sd:.1f} points (standard deviation, "
         f"pooled over all that was run in this way, {spread.df} degrees of freedom), so "
         f"chance alone can part {two} by {least_difference(spread, top['n'], top['n']):.1f} "
-        f"points. That near to the highest: {', '.join(near) or 'no other row'}."
+        f"points. Rows closer than that to the highest: {', '.join(near) or 'none'}."
     )
 
 

@@ -152,14 +152,16 @@ def accuracy(cell: pd.Series) -> str:
 
 def _not_run(cells: pd.DataFrame) -> str:
     """What has no run, in one sentence: methods under each experiment and its factors."""
-    found = {}
+    where: dict[tuple[str, ...], dict[str, list[str]]] = {}
     for block in _blocks(cells):
+        what = f"{_what(block)}, {block['epochs'].iloc[0]:g} epochs"
         for factor, part in block.groupby("imbalance_factor", sort=False):
-            what = f"{_what(block)}, {block['epochs'].iloc[0]:g} epochs", tuple(part["method"])
-            found.setdefault(what, []).append(f"{factor:g}")
+            places = where.setdefault(tuple(part["method"]), {})
+            places.setdefault(what, []).append(f"{factor:g}")
     parts = [
-        f"{', '.join(methods)} on {what} at factor {', '.join(factors)}"
-        for (what, methods), factors in found.items()
+        f"{', '.join(methods)} on "
+        + " and on ".join(f"{what} at factor {', '.join(f)}" for what, f in places.items())
+        for methods, places in where.items()
     ]
     return f"Not run: {'; '.join(parts)}." if parts else ""
 
