@@ -16,6 +16,7 @@ import os
 from collections.abc import Iterator, Sequence
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
@@ -178,6 +179,9 @@ class DiskEngine(Engine):
             )
 
     def _evaluation(self) -> None:
+        if self.ranks > 1:  # each rank's running statistics know its own images: take rank 0's
+            for buffer in self.model.buffers():
+                dist.broadcast(buffer, 0)
         self.logits.zero_()
         mine = torch.arange(len(self.test.targets))[self.rank :: self.ranks]
         rows = mine.split(self.recipe.batch_size)

@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 from own_images import write_own_images
+from tiny import same_tensors
 from torch import nn
 
 from lt_core import models, runs
@@ -33,6 +34,9 @@ METHODS = {
 def port(number):
     """A port of this process's own."""
     return 20_000 + (os.getpid() * 2 + number) % 20_000
+
+
+CREATE = models.create
 
 
 class Plain(nn.Module):
@@ -95,6 +99,20 @@ def loss_state(folder, method, params):
     return again.state_dict()
 
 
+def normalised(folder):
+    """Of a network with batch normalisation in bfloat16: its state, and what it evaluates to."""
+    models.create = CREATE
+    made = loop.Images(torch.device("cpu")).engine(config(folder, "gcl", precision="bfloat16"))
+    made.begin_epoch(0)
+    list(made.steps())
+    made.end_epoch().read()
+    logits = made.logits.clone()
+    with torch.no_grad():
+        pixels, *_ = next(made.feed.batches(-1, [torch.arange(len(made.test.targets))]))
+        again = made.model(made.normalise(pixels.permute(0, 3, 1, 2)))
+    return made.state_dict(), logits, again
+
+
 def rank(number, folder, place):
     torch.set_num_threads(1)
     models.create = plain
@@ -106,10 +124,13 @@ def rank(number, folder, place):
         found["runs"] = all_runs(folder, Path(place) / "store")
         for method, params in METHODS.items():
             found["state"][method] = loss_state(folder, method, params)
-        try:
-            loop.Images(torch.device("cpu")).engine(RunConfig("digits", "softmax"))
-        except ConfigError as error:
-            found["refused"] = str(error)
+        found["normalised"] = normalised(folder)
+        exact = config(folder, "icb", params={"density": "exact"})
+        for name, chosen in (("memory", RunConfig("digits", "softmax")), ("exact", exact)):
+            try:
+                loop.Images(torch.device("cpu")).engine(chosen)
+            except ConfigError as error:
+                found[name] = str(error)
     torch.save(found, Path(place) / f"rank{number}.pt")
 
 
@@ -166,8 +187,17 @@ def test_the_first_process_alone_writes_the_store(two):
     assert Store(two[2] / "store").unfinished() == []
 
 
-def test_runs_in_memory_are_refused(two):
-    assert "torchrun: digits lies in memory" in two[0]["refused"]
+def test_every_test_image_is_evaluated_once_and_by_one_network(two):
+    (state, logits, again), (other_state, *_) = (each["normalised"] for each in two[:2])
+    assert logits.shape == (9, 3)
+    torch.testing.assert_close(logits, again)
+    assert same_tensors(state["weights"], other_state["weights"])
+    assert same_tensors(state["buffers"], other_state["buffers"])
+
+
+def test_what_the_ranks_cannot_share_is_refused(two):
+    assert "torchrun: digits lies in memory" in two[0]["memory"]
+    assert "density: expected one that is not 'exact', whose 2 ranks" in two[0]["exact"]
 
 
 # -- torchrun --------------------------------------------------------------------------------
