@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from lt_core.errors import ConfigError
-from lt_core.tables.grouping import BLOCK, GROUPS
 from lt_core.tables.statistics import Spread, compare_methods, least_difference
+from lt_core.tables.summary import BLOCK, GROUPS
 
 ALPHA = 0.05
 

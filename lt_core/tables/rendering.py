@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lt_core.tables.grouping import BLOCK, GROUPS
 from lt_core.tables.plans import published
+from lt_core.tables.summary import BLOCK, GROUPS
 
 #: Stands where there is no number: a group without a class, an interval without a spread.
 NOTHING = "\N{EN DASH}"

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from lt_core import losses
+from lt_core.errors import ConfigError
 from lt_core.parameters import listed
-from lt_core.tables.grouping import (
-    BLOCK,
-    GROUPS,
-    PROTOCOL,
-    Group,
-    cleaned,
-    found_groups,
-    planned_groups,
-)
 from lt_core.tables.plans import Row, Table, find_row, get, published
+from lt_core.tables.plans import plan as full_plan
 from lt_core.tables.statistics import Spread, pooled_sd, prediction_interval, verdict
 from lt_core.training import recipes
-from lt_core.training.config import RunConfig
+from lt_core.training.config import RunConfig, changed_fields, overrides_text, variant_of
 
+#: Groups of classes, by their number of training images.
+GROUPS = ("many", "medium", "few")
+
+#: Cells that differ in these are different experiments, and stand in tables of their own.
+BLOCK = ("dataset", "model", "recipe", "overrides", "epochs", "precision", "subset_seed", "holdout")
+
+#: Runs that agree in these, the method and its parameters differ in the seed only.
+PROTOCOL = (*BLOCK, "imbalance_factor", "classifier")
+
+ACCURACIES = ("top1", "top1_rebalanced", "top1_best")
 COLUMNS = (
     *PROTOCOL,
     *("method", "beyond", "rebalanced", "full", "n", "planned", "mean", "sd", "mean_best"),
@@ -62,20 +67,22 @@ def cells(
     Comparable cells are those of one protocol: same data, factor, network and recipe.
     """
     entry = get(table)
-    records = cleaned(records)
-    groups = found_groups(records, table) if plan is None else planned_groups(records, plan)
-    asked = [find_row(table, label) for label in listed(methods)]
-    lines = _lines(entry, groups, asked, extras=plan is not None)
-    spreads = {name: _spreads(groups, name) for name in ("top1", "top1_rebalanced", "top1_best")}
-    datasets = list(dict.fromkeys([*entry.datasets, *(group.dataset for group in groups)]))
+    records = _cleaned(records)
+    runs = _of_table(records, table) if plan is None else _of_plan(records, plan)
+    lines = _lines(entry, runs, [find_row(table, name) for name in listed(methods)], plan)
+    datasets = list(dict.fromkeys([*entry.datasets, *runs["dataset"]]))
     found = []
-    for position, line in enumerate(lines):
-        for group in groups:
-            if (group.method, group.variant) == (line.method, line.variant):
-                block = (_order(getattr(group, name)) for name in BLOCK)
-                where = (datasets.index(group.dataset), -group.imbalance_factor, *block)
-                cell = _cell(line, group, entry, spreads)
-                found.append(((*where, position), cell))
+    # A cosine classifier is part of a method: with another one, runs scatter alike.
+    for _, alike in runs.groupby([*BLOCK, "imbalance_factor"], sort=False, dropna=False):
+        groups = list(alike.groupby(["method", "variant", "classifier"], sort=False, dropna=False))
+        spreads = {name: pooled_sd([part[name] for _, part in groups]) for name in ACCURACIES}
+        for (method, variant, _), part in groups:
+            for position, line in enumerate(lines):
+                if (method, variant) == (line.method, line.variant):
+                    cell = _cell(line, part, entry, spreads)
+                    block = (_order(cell[name]) for name in BLOCK)
+                    where = datasets.index(cell["dataset"]), -cell["imbalance_factor"]
+                    found.append(((*where, *block, position), cell))
     found.sort(key=lambda pair: pair[0])
     return pd.DataFrame([cell for _, cell in found], columns=COLUMNS)
 
@@ -150,6 +157,89 @@ def _order(value: object) -> tuple[float, str]:
     return (0.0, str(value)) if isinstance(value, str) or pd.isna(value) else (float(value), "")
 
 
+def _cleaned(records: pd.DataFrame) -> pd.DataFrame:
+    """Every column there, each run once; text that a CSV file left empty is empty text."""
+    texts = ("variant", "overrides", "params", "recipe_numbers")
+    numbers = [f"top1_{g}{s}" for g in GROUPS for s in ("", "_rebalanced")]
+    columns = ["key", "method", "seed", "data_sha256", *texts, *PROTOCOL, *ACCURACIES, *numbers]
+    frame = records.reindex(columns=list(dict.fromkeys([*records.columns, *columns])))
+    defaults = dict.fromkeys(texts, "") | {"holdout": 0, "subset_seed": 0}
+    frame = frame.astype(dict.fromkeys(texts, object)).fillna(defaults)
+    return frame.drop_duplicates("key")
+
+
+def _of_plan(records: pd.DataFrame, plan: Iterable[RunConfig]) -> pd.DataFrame:
+    """A row for each run of ``plan``, without an accuracy where ``records`` do not hold it."""
+    told = ["method", "variant", *PROTOCOL, "key"]
+    rows = [
+        {name: getattr(config, name) for name in told if name != "overrides"}
+        | {"overrides": config.overrides_text}
+        for config in plan
+    ]
+    planned = pd.DataFrame(rows, columns=told).drop_duplicates("key")
+    rest = records.drop(columns=[name for name in told if name != "key"])
+    return planned.merge(rest.astype({"key": object}), on="key", how="left")
+
+
+def _of_table(records: pd.DataFrame, table: str) -> pd.DataFrame:
+    """All runs that belong to the table, then the paper's cells without any.
+
+    A run that held images out was not evaluated on the test set and belongs to no table.
+    """
+    ours = records["recipe"].isin(get(table).recipes) & (records["holdout"] == 0)
+    ours &= records["method"].isin(losses.names())
+    # Runs made before and after a default changed are never averaged: a record names what
+    # differed from the defaults of its day, and its full numbers tell what differs from
+    # today's. Records without these numbers are taken at their word.
+    runs = records[ours].copy()
+    for name, told, by in (
+        ("variant", "params", "method"),
+        ("overrides", "recipe_numbers", "recipe"),
+    ):
+        named = zip(runs[by], runs[told], runs[name], strict=True)
+        today = _variant if name == "variant" else _overrides
+        runs[name] = pd.Series([today(*n) for n in named], runs.index, dtype=object)
+    place = ["method", "variant", "dataset", "imbalance_factor", "model", "recipe"]
+    usual = [_is_full(run) and not _unusual(run) for _, run in runs.iterrows()]
+    there = set(runs.loc[usual, place].itertuples(index=False, name=None))
+    planned = _of_plan(runs.iloc[:0], full_plan(table))
+    missing = [at not in there for at in planned[place].itertuples(index=False, name=None)]
+    return pd.concat([part for part in (runs, planned[missing]) if len(part)])
+
+
+@functools.cache
+def _variant(method: str, params: str, recorded: str) -> str:
+    if not params:
+        return recorded
+    try:
+        given = dict(json.loads(params))
+        reduction = given.pop("reduction", "mean")
+        return variant_of(method, {"reduction": reduction, **losses.converted(method, given)})
+    except (ConfigError, ValueError, TypeError):  # a parameter that is no more, or no parameters
+        return params
+
+
+@functools.cache
+def _overrides(recipe: str, numbers: str, recorded: str) -> str:
+    if not numbers:
+        return recorded
+    try:
+        return overrides_text(changed_fields(recipe, dict(json.loads(numbers))))
+    except (ConfigError, ValueError, TypeError):  # a field that is no more, or no numbers
+        return numbers
+
+
+def _is_full(run: Mapping) -> bool:
+    """The recipe as it is, nothing shortened or changed."""
+    return run["epochs"] == recipes.get(run["recipe"]).epochs and not run["overrides"]
+
+
+def _unusual(run: Mapping) -> str:
+    """The classifier, where it is not the method's usual one."""
+    usual = "cosine" if losses.takes_cosines(run["method"]) else "linear"
+    return "" if run["classifier"] == usual else f" ({run['classifier']})"
+
+
 class _Line(NamedTuple):
     """A row of the table with the runs it is computed from, named as records name them."""
 
@@ -161,25 +251,21 @@ class _Line(NamedTuple):
     beyond: bool = False
 
 
-def _lines(entry: Table, groups: list[Group], asked: list[Row], extras: bool) -> list[_Line]:
-    """The table's rows that have a group, then other rows that were asked for or planned."""
-    present = dict.fromkeys((group.method, group.variant) for group in groups)
+def _lines(entry: Table, runs: pd.DataFrame, asked: list[Row], plan: object) -> list[_Line]:
+    """The table's rows that have runs, then other rows that were asked for or planned."""
     rows = [*entry.rows, *entry.beyond]
     rows += [row for row in asked if row.rebalanced and row not in rows]
-    lines = [
-        _Line(
-            row.label,
-            *_identity(row.method, **row.params),
-            row.published,
-            row.rebalanced,
-            row in entry.beyond,
-        )
-        for row in rows
-    ]
+    lines = []
+    for row in rows:
+        variant = RunConfig("digits", row.method, params=row.params).variant
+        beyond = row in entry.beyond
+        named = row.label, row.method, variant, row.published, row.rebalanced, beyond
+        lines.append(_Line(*named))
+    present = dict.fromkeys(zip(runs["method"], runs["variant"], strict=True))
     lines = [line for line in lines if (line.method, line.variant) in present]
     known = {(line.method, line.variant) for line in lines if not line.rebalanced}
-    for method, variant in present:
-        if extras and (method, variant) not in known:
+    for method, variant in present if plan is not None else ():
+        if (method, variant) not in known:
             name = f"{method}[{variant}]" if variant else method
             taken = any(line.label == name for line in lines)  # by a row with other parameters
             label = f"{name} (defaults)" if taken else name
@@ -187,83 +273,55 @@ def _lines(entry: Table, groups: list[Group], asked: list[Row], extras: bool) ->
     return lines
 
 
-@functools.cache
-def _identity(method: str, **params: object) -> tuple[str, str]:
-    return method, RunConfig("digits", method, params=params).variant
-
-
-def _spreads(groups: list[Group], column: str) -> dict[tuple, Spread]:
-    """The pooled spread of one run's ``column`` over comparable methods."""
-    values = {}
-    for group in groups:
-        values.setdefault(group.comparable, []).append(group.runs[column])
-    return {comparable: pooled_sd(columns) for comparable, columns in values.items()}
-
-
-def _cell(line: _Line, group: Group, entry: Table, spreads: Mapping) -> dict:
+def _cell(line: _Line, runs: pd.DataFrame, entry: Table, spreads: Mapping[str, Spread]) -> dict:
     suffix = "_rebalanced" if line.rebalanced else ""
-    column = f"top1{suffix}"
-    finished = group.runs.dropna(subset=[column])
-    values = finished[column].astype(float)
+    where = runs.iloc[0]
+    finished = runs.dropna(subset=[f"top1{suffix}"])
+    values = finished[f"top1{suffix}"].astype(float)
     best = values.iloc[:0] if line.rebalanced else finished["top1_best"].dropna().astype(float)
-    n = len(values)
-    spread = spreads[column].get(group.comparable, Spread(np.nan, 0))
+    n, spread = len(values), spreads[f"top1{suffix}"]
     low, high = prediction_interval(values.mean(), n, spread)
-    paper, reason = _paper(line, group, entry)
-    if "data_sha256" in finished and len(set(finished["data_sha256"])) > 1:
+    paper, reason = _paper(line, where, entry)
+    if len(finished["data_sha256"].unique()) > 1:
         paper, reason = np.nan, "its seeds saw different images"
-    cell = dict(zip(PROTOCOL, group.protocol, strict=True))
-    unusual = "" if group.has_usual_classifier else f" ({group.classifier})"
-    cell |= {
-        "method": f"{line.label}{unusual}",
-        "beyond": line.beyond,
-        "rebalanced": line.rebalanced,
-        "full": group.is_full,
-        "n": n,
-        "planned": group.planned,
-    }
+    cell = {name: where[name] for name in PROTOCOL}
+    cell |= {"method": f"{line.label}{_unusual(where)}", "beyond": line.beyond}
+    cell |= {"rebalanced": line.rebalanced, "full": _is_full(where)}
+    cell |= {"n": n, "planned": len(runs)}
     cell |= {"mean": values.mean(), "sd": values.std(), "mean_best": best.mean()}
     cell |= {name: finished[f"top1_{name}{suffix}"].astype(float).mean() for name in GROUPS}
     cell |= {"pooled_sd": spread.sd, "df": spread.df, "low": low, "high": high, "paper": paper}
-    cell |= {
-        "seeds": tuple(finished["seed"]),
-        "values": tuple(values),
-        "keys": tuple(finished["key"]),
-    }
+    runs_of = {"seeds": finished["seed"], "values": values, "keys": finished["key"]}
+    cell |= {name: tuple(column) for name, column in runs_of.items()}
     if n == 0:
-        cell["verdict"] = cell["verdict_best"] = "not run"
+        judged = "not run", "not run"
     elif reason:
-        cell["verdict"] = cell["verdict_best"] = f"no verdict ({reason})"
+        judged = (f"no verdict ({reason})",) * 2
     else:
-        cell["verdict"] = verdict(paper, values.mean(), n, spread)
-        spread = spreads["top1_best"].get(group.comparable, Spread(np.nan, 0))
-        unknown_best = "no verdict (best epoch unknown)"
-        cell["verdict_best"] = (
-            verdict(paper, best.mean(), len(best), spread) if len(best) else unknown_best
-        )
-    return cell
+        judged = verdict(paper, values.mean(), n, spread), "no verdict (best epoch unknown)"
+        if len(best):
+            judged = judged[0], verdict(paper, best.mean(), len(best), spreads["top1_best"])
+    return cell | dict(zip(("verdict", "verdict_best"), judged, strict=True))
 
 
-def _paper(line: _Line, group: Group, entry: Table) -> tuple[float, str]:
+def _paper(line: _Line, run: Mapping, entry: Table) -> tuple[float, str]:
     """The paper's value where it may stand beside the cell, else NaN and why not."""
     if entry.published is None:
         return np.nan, "no published number"
     numbers = published(entry.published)
-    numbers = numbers[(numbers["group"] == "all") & (numbers["dataset"] == group.dataset)]
+    numbers = numbers[(numbers["group"] == "all") & (numbers["dataset"] == run["dataset"])]
     if numbers.empty:
         return np.nan, "other data"
-    numbers = numbers[
-        (numbers["imbalance_factor"] == group.imbalance_factor)
-        & (numbers["method"] == line.published)
-    ]
+    at = numbers["imbalance_factor"] == run["imbalance_factor"]
+    numbers = numbers[at & (numbers["method"] == line.published)]
     if numbers.empty:
         return np.nan, "no published number"
-    if group.recipe not in entry.recipes or group.overrides:
+    if run["recipe"] not in entry.recipes or run["overrides"]:
         return np.nan, "other recipe"
-    if not group.is_full:
-        return np.nan, f"{group.epochs:g} of {recipes.get(group.recipe).epochs} epochs"
-    if group.model != numbers["model"].iloc[-1] or not group.has_usual_classifier:
+    if not _is_full(run):
+        return np.nan, f"{run['epochs']:g} of {recipes.get(run['recipe']).epochs} epochs"
+    if run["model"] != numbers["model"].iloc[-1] or _unusual(run):
         return np.nan, "other network"
-    if group.holdout:
+    if run["holdout"]:
         return np.nan, "fewer training images"
     return float(numbers["top1"].iloc[-1]), ""
