@@ -75,6 +75,8 @@ def run_tests(*arguments):
 def picture():
     program = "import sys; from lt_core import book; book.save_figure(*sys.argv[1:])"
     executed = ROOT / "runs" / "reproduce_table1.ipynb"
+    if not executed.is_file():
+        stop(f"{executed} is not there yet; python3 start.py makes Table 1 and executes it.")
     arguments = [str(executed), "table1-class-rank", str(PICTURE)]
     return call([venv_python(), "-c", program, *arguments])
 

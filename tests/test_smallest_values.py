@@ -73,3 +73,13 @@ def test_no_claim_is_checked_where_one_parameter_is_at_its_smallest():
     bad = [c[:2] for c, line in zip(cases, found, strict=True) if line["as_written"]]
     assert bad == []
     assert [line["error"] for line in found if line["error"]] == []
+
+
+@pytest.mark.slow
+def test_a_list_may_come_as_text_which_is_what_papermill_makes_of_it():
+    cases = [
+        ["02_reweighting", {"lengths": "10,20", "seeds": 1}, True, "size"],
+        ["03_focal_and_ghm", {"class_numbers": "[10, 20]", "seeds": 1}, True, "as_written"],
+        ["03_focal_and_ghm", {"class_numbers": 10, "seeds": 1}, True, "as_written"],
+    ]
+    assert [line["error"] for line in run(cases)] == [None] * len(cases)

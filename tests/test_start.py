@@ -161,3 +161,13 @@ def test_bytecode_is_kept_where_python_is_told_not_to(tmp_path, monkeypatch):
     spec.loader.exec_module(module)
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     assert module.call([sys.executable, "-c", "import sys; sys.exit(sys.dont_write_bytecode)"]) == 0
+
+
+def test_a_picture_needs_an_executed_table(start, capsys):
+    with pytest.raises(SystemExit) as ended:
+        start.picture()
+    assert ended.value.code == 1
+    said = capsys.readouterr().err.strip()
+    assert said.endswith("is not there yet; python3 start.py makes Table 1 and executes it.")
+    assert "\n" not in said
+    assert start.calls == []
