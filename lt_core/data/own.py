@@ -124,8 +124,8 @@ def load(name: str, split: str):
 def look(path: str | os.PathLike, open_each: bool = False) -> tuple[str, int]:
     """What lies in a folder of images, in lines, and how many problems there are.
 
-    ``open_each`` decodes every image, which takes some milliseconds per image; without it
-    files are only listed.
+    ``open_each`` decodes every image, which takes some milliseconds per image, and finds test
+    images that are also training images; without it files are only listed.
     """
     tree = read(_place(f"{PREFIX}{path}"))
     lines = [f"{tree.path}: {len(tree.class_names)} classes"]
@@ -148,10 +148,19 @@ def look(path: str | os.PathLike, open_each: bool = False) -> tuple[str, int]:
         lines.append(f"other files: {tree.others}, not images by their names, left alone")
     problems = list(tree.problems)
     if open_each:
-        paths = [tree.path / file for part in tree.images.values() for file, _ in part]
-        found = _unreadable(paths)
-        lines.append(f"opened: {len(paths)} images, {len(found)} of them cannot be read")
-        problems += found
+        paths = {
+            split: [tree.path / file for file, _ in tree.images[split]] for split in tree.images
+        }
+        digests, unreadable = _opened([path for part in paths.values() for path in part])
+        lines.append(f"opened: {len(digests)} images, {len(unreadable)} of them cannot be read")
+        problems += unreadable
+        trained = {digests[path]: path for path in paths["train"]}
+        again = [path for split in ("val", "test") for path in paths[split]]
+        problems += [
+            f"{path}: the same file as the training image {trained[digests[path]]}"
+            for path in again
+            if digests[path] in trained
+        ]
     more = len(problems) - _PROBLEMS_SHOWN
     lines += [f"problem: {problem}" for problem in problems[:_PROBLEMS_SHOWN]]
     if more > 0:
@@ -161,17 +170,22 @@ def look(path: str | os.PathLike, open_each: bool = False) -> tuple[str, int]:
     return "\n".join(lines), len(problems)
 
 
-def _unreadable(paths: list[Path]) -> list[str]:
-    """What is wrong with those of the images that cannot be decoded."""
+def _opened(paths: list[Path]) -> tuple[dict[Path, bytes], list[str]]:
+    """The hash of every file, and what is wrong with those that cannot be decoded."""
     from lt_core.data.images import decode, in_threads, read_bytes
 
-    def problem(path: Path) -> str | None:
+    def opened(path: Path) -> tuple[bytes, str | None]:
         try:
-            decode(read_bytes(path), str(path))
+            content = read_bytes(path)
+            digest = hashlib.sha256(content).digest()
+            decode(content, str(path))
         except DataError as error:
-            return str(error)
+            return os.fsencode(path), str(error)  # what cannot be read is like nothing else
+        return digest, None
 
-    return [found for found in in_threads(problem, paths) if found]
+    found = in_threads(opened, paths)
+    digests = {path: digest for path, (digest, _) in zip(paths, found, strict=True)}
+    return digests, [problem for _, problem in found if problem]
 
 
 def usable(name: str) -> Tree:

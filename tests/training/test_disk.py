@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import signal
 
 import numpy as np
@@ -298,6 +299,17 @@ def test_look_counts_and_finds_what_is_damaged(damaged, call):
     assert "opened: 26 images, 1 of them cannot be read" in out
     assert f"problem: {picture}: not a complete image" in out
     assert lines == [f"lt-core: {folder}: not all of it can be used, problems above: 1"]
+
+
+def test_look_finds_test_images_that_are_training_images(tmp_path, call):
+    folder = write_own_images(tmp_path / "pets")
+    shutil.copy(folder / "train/ant/0.jpg", folder / "test/cat/copy.jpg")
+    assert call("look", folder)[0] == 0
+    code, out, _ = call("look", folder, "--open")
+    assert code == 4
+    assert "opened: 27 images, 0 of them cannot be read" in out
+    copy, first = folder / "test/cat/copy.jpg", folder / "train/ant/0.jpg"
+    assert f"problem: {copy}: the same file as the training image {first}" in out
 
 
 def test_look_says_what_is_missing(tmp_path, call):

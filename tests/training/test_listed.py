@@ -3,13 +3,14 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 from own_images import write_jpeg
 
 from lt_core import data
 from lt_core.data import catalog, listfile
-from lt_core.errors import DataError
-from lt_core.training import RunConfig, train
+from lt_core.errors import ConfigError, DataError
+from lt_core.training import RunConfig, metrics, train
 
 COUNTS, TESTED = (6, 3, 2), 2
 LISTS = {
@@ -94,3 +95,13 @@ def test_another_list_of_places_lt_is_told_apart(tmp_path, monkeypatch):
     (tmp_path / "places_lt/Places_LT_train.txt").write_text("0.jpg 0\n1.jpg 1\n")
     with pytest.warns(UserWarning, match="not the published list of places_lt: 2 images instead"):
         data.load("places_lt", "train", root=tmp_path)
+
+
+def test_a_group_of_rare_classes_is_cut_where_one_says():
+    counts, accuracy = np.array([200, 100, 20, 19, 5, 4]), np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.1])
+    three = metrics.group_accuracy(accuracy, counts)
+    assert three == pytest.approx({"many": 90, "medium": 75, "few": 40})
+    four = metrics.group_accuracy(accuracy, counts, rare_below=5)
+    assert four == pytest.approx({"many": 90, "medium": 75, "few": 55, "rare": 10})
+    with pytest.raises(ConfigError, match="rare_below: expected 0 to 20"):
+        metrics.groups(counts, 21)
