@@ -1,4 +1,4 @@
-"""The command line, ``lt-core``: thin, every command one call into the package."""
+"""The command line, ``lt-core``: every command is one call into the package."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-# Numbers arrive as text: one converter, the package's, refuses them in its own words, and what
-# it needs is imported in a command, so that --help and a refusal answer without torch.
+# Numbers arrive as text, and lt_core.parameters converts or refuses them. Each command imports
+# what it needs, so that --help and a refused name answer without waiting for torch.
 StorePath = Annotated[Path, typer.Option("--store", help="directory of runs")]
 DataRoot = Annotated[
     Path | None,
@@ -40,7 +40,8 @@ Device = Annotated[str | None, typer.Option(help="cpu or cuda; default: cuda whe
 TimeBudget = Annotated[
     str | None,
     typer.Option(
-        metavar="SECONDS", help="then stop at a checkpoint with exit code 75; call again to go on"
+        metavar="SECONDS",
+        help="then stop at a checkpoint with exit code 75; call again to continue",
     ),
 ]
 Precision = Annotated[str, typer.Option(help="float32, or bfloat16 for the convolutions")]
@@ -51,10 +52,10 @@ Workers = Annotated[
     ),
 ]
 Damaged = Annotated[
-    str, typer.Option(metavar="stop|skip", help="what a damaged training image on disk does")
+    str, typer.Option(metavar="stop|skip", help="at a damaged training image on disk")
 ]
 Deterministic = Annotated[
-    bool, typer.Option("--deterministic", help="a GPU repeats itself bit for bit, more slowly")
+    bool, typer.Option("--deterministic", help="a GPU repeats a run bit for bit, but slower")
 ]
 
 
@@ -65,7 +66,8 @@ def run(
     ],
     method: Annotated[str, typer.Option(help="softmax, icb, gala, ...")],
     imbalance_factor: Annotated[
-        str, typer.Option(metavar="NUMBER", help="largest / smallest class, from 1")
+        str,
+        typer.Option(metavar="NUMBER", help="images of the largest class over the smallest"),
     ] = "1",
     param: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE, a parameter of the loss; repeatable")
@@ -137,7 +139,7 @@ def run(
 @app.command()
 def reproduce(
     table: Annotated[
-        str, typer.Argument(help="table1, gala, table3, grid, or wanted: what all of them lack")
+        str, typer.Argument(help="table1, gala, table3, grid, or wanted: the missing runs of all")
     ],
     dataset: Annotated[
         str | None, typer.Option(help="default: digits; folder:DIR for your own images")
@@ -147,9 +149,13 @@ def reproduce(
     ] = None,
     methods: Annotated[str | None, typer.Option(help="comma-separated, default: all")] = None,
     epochs: Annotated[
-        str | None, typer.Option(metavar="N", help="fewer than the recipe's: reduced")
+        str | None,
+        typer.Option(metavar="N", help="default: the recipe's; with fewer the table says REDUCED"),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="another network: reduced")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="default: the data set's; with another the table says REDUCED"),
+    ] = None,
     seeds: Annotated[str | None, typer.Option(metavar="N", help="seeds 0 to N - 1")] = None,
     precision: Precision = "float32",
     store: StorePath = Path("runs"),
@@ -170,7 +176,7 @@ def reproduce(
         Path | None, typer.Option(help="executed notebook, default: STORE/reproduce_TABLE.ipynb")
     ] = None,
 ) -> None:
-    """Make the runs of a table that are missing, and fill its notebook.
+    """Train the missing runs of a table, then execute its notebook, which shows the table.
 
     Example: lt-core reproduce table1 --dataset digits --seeds 3
     """
@@ -262,7 +268,7 @@ def merge(
         Path | None, typer.Option(help="also write the records of all runs to this CSV file")
     ] = None,
 ) -> None:
-    """Join stores from other machines; contradictions are refused and nothing is written.
+    """Copy the runs of other stores into one; where two runs contradict, nothing is written.
 
     Example: lt-core merge from-gpu/runs --store runs --records results/table1.csv
     """
@@ -284,7 +290,7 @@ def book(
     quick: Annotated[bool, typer.Option("--quick", help="notebooks at CI size")] = False,
     store: StorePath = Path("runs"),
     jobs: Annotated[str, typer.Option(metavar="N", help="notebooks executed at once")] = "2",
-    out: Annotated[Path, typer.Option(help="where the book is built")] = Path("_build"),
+    out: Annotated[Path, typer.Option(help="folder that the book is built into")] = Path("_build"),
     only: Annotated[
         str | None,
         typer.Option(help="notebooks to execute, comma-separated; others show code without output"),
@@ -349,7 +355,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _interrupted(number: int, frame: object) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # once is enough, and tidying up is quick
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would interrupt the tidying up
     raise KeyboardInterrupt
 
 

@@ -199,7 +199,7 @@ def test_a_broken_table_of_contents_is_named(root):
     (root / "_toc.yml").unlink()
     with pytest.raises(errors.ConfigError, match=r"no _toc\.yml"):
         book.build(root)
-    with pytest.raises(errors.ConfigError, match="jobs must be >= 1"):
+    with pytest.raises(errors.ConfigError, match="jobs: expected 1 or more"):
         book.build(ci_book.ROOT, jobs=0)
 
 

@@ -256,7 +256,6 @@ FOREIGN = {
     "a link to it": lambda source, output: output.symlink_to(source),
     "a second name of it": lambda source, output: output.hardlink_to(source),
     "it, spelt otherwise": lambda source, output: "../notebooks/./x.ipynb",
-    "it, in capitals": lambda source, output: "X.ipynb",
     "it, by way of a linked folder": lambda source, output: (
         (source.parent / "link").symlink_to(".") or "link/x.ipynb"
     ),

@@ -28,7 +28,7 @@ from lt_core.book.process import sha256, write
 
 @dataclass(frozen=True)
 class Page:
-    """A notebook of the book: its source, its executed copy, the parameters to give."""
+    """A notebook of the book: its source, its executed copy, the parameters it is given."""
 
     source: Path
     executed: Path
@@ -45,19 +45,18 @@ def build(
     work: str | os.PathLike | None = None,
     only: Sequence[str] | None = None,
 ) -> Path:
-    """Execute the notebooks that changed, build the pages into ``out/html``.
+    """Execute the notebooks that changed and build the pages into ``out/html``.
 
-    ``root`` is a checkout; ``out`` and ``store`` count from it. ``quick`` executes at
-    CI size the notebooks that have a parameter of that name. ``jobs`` notebooks run
-    at once. A table's notebook that ``lt-core reproduce`` executed into the store is
-    taken as it is while it is up to date, and executed again with the same parameters
-    when it is not. ``only`` names the notebooks to execute: others that have no fresh copy
-    stand as code without output, and say so. ``work`` (default ``root/_run``) keeps what
-    the next call reuses.
+    ``root`` is a checkout; ``out`` and ``store`` are relative to it. ``quick`` executes at CI
+    size the notebooks that have a parameter of that name; ``jobs`` notebooks run at once. If
+    ``lt-core reproduce`` executed a table's notebook into the store, the book shows that copy,
+    and executes it again with the same parameters once it is stale. ``only`` names the
+    notebooks to execute; others that have no fresh copy are shown as code without output, and
+    say so. ``work`` (default ``root/_run``) keeps what the next call reuses.
 
-    Returns the path of the first page. Raises BookError, naming what went wrong, if a
-    page has a warning; what a notebook raises; ConfigError for a broken table of
-    contents; BusyError while another process builds.
+    Returns the path of the first page. Raises BookError if a page has a warning; what a
+    notebook raises; ConfigError for a broken table of contents; BusyError while another
+    process builds.
     """
     root = Path(root).resolve()
     work = root / (work or "_run")
@@ -80,11 +79,11 @@ def execute(
     work: str | os.PathLike | None = None,
     only: Sequence[str] | None = None,
 ) -> list[Page]:
-    """The first half of :func:`build`: all notebooks, those that changed executed anew."""
+    """Execute the notebooks that changed; returns all pages of the book that are notebooks."""
     root = Path(root).resolve()
     store, work = root / store, root / (work or "_run")
     if jobs < 1:
-        raise errors.ConfigError(f"jobs must be >= 1, got {jobs}")
+        raise errors.ConfigError(f"jobs: expected 1 or more, got {jobs}")
     pages = [_page(root, name, work, store, quick) for name in _notebook_names(root)]
     stale = [page for page in pages if not _is_fresh(page, store)]
     if only is None:
@@ -136,7 +135,7 @@ def _notebook_names(root: Path) -> list[str]:
 
 
 def _page(root: Path, name: str, work: Path, store: Path, quick: bool) -> Page:
-    """Where a notebook's executed copy is, and what it is given."""
+    """The page of a notebook: a copy that reproduce executed, or one of our own."""
     source, executed = root / f"{name}.ipynb", work / f"{name}.ipynb"
     reproduced = store / source.name
     status = notebooks.finished(reproduced)
@@ -144,7 +143,7 @@ def _page(root: Path, name: str, work: Path, store: Path, quick: bool) -> Page:
         page = Page(source, reproduced, status["given"])
         return page if _is_fresh(page, store) else Page(source, executed, status["given"])
     offered = {"quick": True} if quick else {}
-    # relative paths, which are the same on every machine
+    # Paths relative to the notebook: they are the same on every machine, and shown on no page.
     offered["store"] = Path(os.path.relpath(store, source.parent)).as_posix()
     offered["metrics_path"] = Path(os.path.relpath(metrics(executed), source.parent)).as_posix()
     declared = notebooks.parameters_of(source)
@@ -152,7 +151,7 @@ def _page(root: Path, name: str, work: Path, store: Path, quick: bool) -> Page:
 
 
 def _without_output(page: Page, work: Path) -> Page:
-    """The page as its source is, with a note at the top that says so."""
+    """The page as code without output, with a note under its title that says so."""
     import nbformat
 
     notebook = nbformat.read(page.source, as_version=4)
@@ -191,7 +190,9 @@ def _execute_side_by_side(pages: list[Page], jobs: int) -> None:
 
     def one(page: Page) -> None:
         print(f"executing {page.source.name}", flush=True)
-        page.executed.unlink(missing_ok=True)  # whatever became of it: the folder is ours
+        page.executed.unlink(
+            missing_ok=True
+        )  # even if edited since: nobody else writes into this folder
         done = notebooks.run(
             page.source,
             page.executed,

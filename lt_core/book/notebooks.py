@@ -176,8 +176,7 @@ def _refuse_to_replace(output: Path, source: Path) -> None:
     status = read_status(output)
     made = [beside(output, ".status.json"), beside(output, ".partial.ipynb")]
     for path in (output, *made):
-        same_name = os.path.realpath(path).casefold() == os.path.realpath(source).casefold()
-        if same_name or (path.exists() and path.samefile(source)):
+        if path.exists() and path.samefile(source):
             raise errors.ConfigError(
                 f"output {output}: would replace the notebook {source} itself; name another file"
             )
@@ -186,8 +185,8 @@ def _refuse_to_replace(output: Path, source: Path) -> None:
         foreign.append(output)
     if foreign:
         raise errors.ConfigError(
-            f"output {output}: {foreign[0].name} is there, and is not as an execution left it; "
-            "move it away or name another file"
+            f"output {output}: {foreign[0].name} is there, and no execution wrote it, or it was "
+            "edited since; move it away or name another file"
         )
 
 

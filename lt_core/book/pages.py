@@ -1,7 +1,7 @@
-"""The second half of a book: pages from prose and executed notebooks.
+"""Make the book's pages from prose and executed notebooks.
 
-jupyter-book gets a folder of its own to read, with warnings as errors; its pages
-replace the old ones only when all of them are well.
+jupyter-book reads a folder that is put together for it and treats warnings as errors. Its
+pages replace the old ones only if there was none.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 
 class BookError(errors.LtError):
-    """A book that could not be built; the old pages are left alone."""
+    """A book that could not be built; the pages of the last one stay."""
 
 
 def assemble(root: Path, source: Path, executed: Mapping[Path, Path]) -> None:
     """Put together what jupyter-book reads: configuration, prose, executed notebooks.
 
-    ``executed`` leads from each notebook under ``root`` to its executed copy.
+    ``executed`` maps each notebook under ``root`` to its executed copy.
     """
     shutil.rmtree(source, ignore_errors=True)
     shutil.copytree(root / "book", source / "book", ignore=shutil.ignore_patterns("__pycache__"))
@@ -53,10 +53,11 @@ def assemble(root: Path, source: Path, executed: Mapping[Path, Path]) -> None:
 
 
 def shown(executed: Path) -> str:
-    """The notebook as a reader should see it.
+    """The notebook as a reader sees it.
 
-    Given values stand without this machine's paths; a page at small size says so; a
-    caption stands under a figure and nowhere else.
+    The parameters that were given are shown without those that hold paths of this machine; a
+    page that trained at CI size says so; captions stand under figures only; the last line says
+    when, where and with which versions the page was executed.
     """
     import nbformat
 
@@ -84,7 +85,7 @@ def shown(executed: Path) -> str:
 
 
 def _closing_line(status: Mapping[str, object]) -> str:
-    """What the page was executed with, for its end."""
+    """When, where and with which versions the page was executed."""
     commit = f" at commit {status['commit']}" if status.get("commit") else ""
     again = "lt-core book --quick" if status["parameters"].get("quick") else "lt-core book"
     return (
@@ -95,7 +96,7 @@ def _closing_line(status: Mapping[str, object]) -> str:
 
 
 def _figure_and_words(cell: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
-    """The cell, what it displays beside its figure in a cell of its own.
+    """The cell with its figure alone, and a second cell with whatever else it displayed.
 
     jupyter-book puts the caption under everything that a cell displays.
     """
@@ -160,6 +161,6 @@ def figures(executed: Path) -> dict[str, bytes]:
 
 
 def say_under_title(notebook: nbformat.NotebookNode, sentence: str) -> None:
-    """One line of emphasis that a reader sees before anything else on the page."""
+    """Put a sentence in italics under the page's title."""
     title, _, rest = notebook.cells[0].source.partition("\n")
     notebook.cells[0].source = f"{title}\n\n*{sentence}*\n{rest}"

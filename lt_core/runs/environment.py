@@ -1,4 +1,4 @@
-"""What made a result: versions, hardware and commit, which every record carries."""
+"""Versions, hardware and commit, which every record names; and the death of a parent process."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def processor() -> str:
 
 
 def checkout(folder: Path | None = None) -> Path | None:
-    """``folder`` if this project's source lies there, else None; by default the package's.
+    """``folder`` if it is a checkout of this project, else None; by default the package's.
 
-    Whatever else surrounds an installed package, such as the repository of another project
-    with its environment inside, is no checkout of this one.
+    An installed package may lie inside the repository of another project, with an environment
+    in it: that is no checkout of this one.
     """
     folder = folder or Path(lt_core.__file__).resolve().parents[1]
     try:
@@ -48,7 +48,7 @@ def checkout(folder: Path | None = None) -> Path | None:
 
 @functools.cache
 def commit() -> str:
-    """The commit the package runs from, ``+`` where files differ; "" outside a checkout."""
+    """The commit of the checkout, with ``+`` if files differ from it; "" outside a checkout."""
     if told := os.environ.get("LT_COMMIT"):
         return told
     folder = checkout()
