@@ -34,7 +34,9 @@ def balanced_softmax(logits: Tensor, target: Tensor, log_counts: PerClass) -> tu
 
 
 class BalancedSoftmax(LongTailLoss):
-    """Balanced Softmax: :func:`balanced_softmax`.
+    """Balanced Softmax.
+
+    Formula and gradient: :func:`~lt_core.losses.functional.balanced_softmax`.
 
     Parameters
     ----------

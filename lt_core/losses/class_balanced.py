@@ -42,7 +42,9 @@ def class_balanced(logits: Tensor, target: Tensor, class_weight: PerClass) -> tu
 
 
 class ClassBalanced(LongTailLoss):
-    """Softmax cross-entropy weighted by inverse frequency: :func:`class_balanced`.
+    """Softmax cross-entropy weighted by inverse frequency.
+
+    Formula and gradient: :func:`~lt_core.losses.functional.class_balanced`.
 
     Parameters
     ----------

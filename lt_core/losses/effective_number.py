@@ -74,7 +74,9 @@ def effective_number(
 
 
 class EffectiveNumber(LongTailLoss):
-    """Cross-entropy weighted by the effective number of samples: :func:`effective_number`.
+    """Cross-entropy weighted by the effective number of samples.
+
+    Formula and gradient: :func:`~lt_core.losses.functional.effective_number`.
 
     Parameters
     ----------

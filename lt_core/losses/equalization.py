@@ -56,7 +56,9 @@ def equalization(
 
 
 class Equalization(DrawingLoss):
-    r"""Equalization loss: :func:`equalization`, with draws of its own.
+    r"""Equalization loss, which draws for itself what it leaves out.
+
+    Formula and gradient: :func:`~lt_core.losses.functional.equalization`.
 
     ``forward(logits, target, draw=None)``: without ``draw`` the loss draws from its own
     ``generator``; outside training it draws nothing and is softmax cross-entropy.

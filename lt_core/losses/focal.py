@@ -68,7 +68,9 @@ def focal(
 
 
 class Focal(LongTailLoss):
-    """Focal loss, in softmax form: :func:`focal`.
+    """Focal loss, in softmax form.
+
+    Formula and gradient: :func:`~lt_core.losses.functional.focal`.
 
     Parameters
     ----------

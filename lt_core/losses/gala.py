@@ -91,7 +91,9 @@ def accumulate(
 
 
 class GALA(LongTailLoss):
-    """GALA: :func:`gala`, with accumulated gradients of its own.
+    """GALA, which accumulates the gradients itself.
+
+    Formula and gradient: :func:`~lt_core.losses.functional.gala`.
 
     Parameters
     ----------

@@ -84,7 +84,9 @@ def gcl(
 
 
 class GCL(DrawingLoss):
-    r"""Gaussian-clouded logits: :func:`gcl`, with draws of its own.
+    r"""Gaussian-clouded logits, drawn by the loss itself.
+
+    Formula and gradient: :func:`~lt_core.losses.functional.gcl`.
 
     ``forward(logits, target, draw=None)``: ``draw`` ``(N, C)`` are the :math:`\varepsilon`, before
     clipping. Without it the loss draws from its own ``generator``; outside training it draws

@@ -98,7 +98,9 @@ def harmonized(
 
 
 class GHM(LongTailLoss):
-    """GHM-C: :func:`ghm`, with a histogram of its own.
+    """GHM-C, which keeps the histogram itself.
+
+    Formula and gradient: :func:`~lt_core.losses.functional.ghm`.
 
     Parameters
     ----------

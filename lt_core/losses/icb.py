@@ -83,7 +83,9 @@ def with_margin(logits: Tensor, target: Tensor, scaled_log_counts: Tensor) -> Te
 
 
 class ICB(LongTailLoss):
-    r"""Intra- and inter-category balance: :func:`icb`, with densities of its own.
+    r"""Intra- and inter-category balance, which keeps the densities itself.
+
+    Formula and gradient: :func:`~lt_core.losses.functional.icb`.
 
     Parameters
     ----------

@@ -60,7 +60,9 @@ def ldam(
 
 
 class LDAM(LongTailLoss):
-    """LDAM with deferred re-weighting (DRW): :func:`ldam`, and class weights late in training.
+    """LDAM with deferred re-weighting (DRW): class weights late in training.
+
+    Formula and gradient: :func:`~lt_core.losses.functional.ldam`.
 
     Parameters
     ----------

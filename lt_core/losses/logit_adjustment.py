@@ -47,7 +47,9 @@ def logit_adjustment(logits: Tensor, target: Tensor, shift: PerClass) -> tuple[T
 
 
 class LogitAdjustment(LongTailLoss):
-    """Cross-entropy on logits shifted by the log prior: :func:`logit_adjustment`.
+    """Cross-entropy on logits shifted by the log prior.
+
+    Formula and gradient: :func:`~lt_core.losses.functional.logit_adjustment`.
 
     Parameters
     ----------

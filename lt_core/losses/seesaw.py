@@ -76,7 +76,9 @@ def log_factors(
 
 
 class Seesaw(LongTailLoss):
-    r"""Seesaw loss: :func:`seesaw`, with counts of its own.
+    r"""Seesaw loss, which counts the classes itself.
+
+    Formula and gradient: :func:`~lt_core.losses.functional.seesaw`.
 
     Parameters
     ----------

@@ -28,7 +28,9 @@ def softmax(logits: Tensor, target: Tensor) -> tuple[Tensor, None]:
 
 
 class Softmax(LongTailLoss):
-    """Softmax cross-entropy, the mathematics of :func:`softmax`.
+    """Softmax cross-entropy.
+
+    Formula and gradient: :func:`~lt_core.losses.functional.softmax`.
 
     Parameters
     ----------
