@@ -276,14 +276,23 @@ def renamed_classes(make: Make) -> None:
 
 
 def true_gradient(make: Make) -> None:
-    """The gradient is that of the loss, by central differences in float64"""
+    """The gradient is that of the loss, by central differences in float64
+
+    What the loss detaches is held at its value meanwhile. That would hide a detached part that
+    is added instead of multiplied, such as ``2 * l - l.detach()``, whose value is that of
+    ``l`` and whose gradient is twice as large. So, with the same held, images that are
+    classified beyond doubt must cost nothing.
+    """
     loss = trained(make).eval()
     logits, target = batch(11, samples=4, takes_cosines=loss.takes_cosines)
     draw = draws(loss, logits)
     numerical = torch.empty_like(logits)
     nudge = 1e-6
     with _frozen_detached() as rewind:
-        _, analytical = step(loss, logits, target, **draw)
+        value, analytical = step(loss, logits, target, **draw)
+        right = 2 * torch.nn.functional.one_hot(target, CLASSES).to(logits.dtype) - 1
+        rewind()
+        beyond_doubt = loss(right if loss.takes_cosines else 50 * right, target, **draw).item()
         for index in range(logits.numel()):
             ends = []
             for sign in (1, -1):
@@ -295,6 +304,8 @@ def true_gradient(make: Make) -> None:
     apart = (analytical - numerical).abs().max()
     near = torch.allclose(analytical, numerical, rtol=1e-6, atol=1e-7)
     _require(near, f"off by up to {apart:.1g}")
+    told = f"a part that is detached is added: images beyond doubt cost {beyond_doubt:.1g}"
+    _require(0 <= beyond_doubt < 1e-3 * value, told)
 
 
 def learns(make: Make) -> None:

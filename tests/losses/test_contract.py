@@ -94,6 +94,23 @@ class Doubled(losses.LongTailLoss):
         return Twice.apply(F.cross_entropy(logits, target, reduction="none")), None
 
 
+class AddedDetached(losses.LongTailLoss):
+    """The value of cross-entropy, and twice its gradient."""
+
+    def per_sample(self, logits, target):
+        lost = F.cross_entropy(logits, target, reduction="none")
+        return 2 * lost - lost.detach(), None
+
+
+class ForeignGradient(losses.LongTailLoss):
+    """The value of cross-entropy, and the gradient of another loss."""
+
+    def per_sample(self, logits, target):
+        lost = F.cross_entropy(logits, target, reduction="none")
+        other = F.softplus(-logits.gather(1, target[:, None])).squeeze(1)
+        return lost.detach() + other - other.detach(), None
+
+
 @pytest.mark.parametrize(
     ("loss", "word"),
     [
@@ -102,6 +119,8 @@ class Doubled(losses.LongTailLoss):
         (Blind, "raises the logit"),
         (Overwriting, "leave their input"),
         (Doubled, "central differences"),
+        (AddedDetached, "central differences"),
+        (ForeignGradient, "central differences"),
     ],
 )
 def test_a_loss_that_learns_nothing_or_something_else_is_found(loss, word):
