@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -12,7 +13,6 @@ import torch
 from lt_core.data import cifar, digits, downloading, folders, listfile, long_tail, own, parquet
 from lt_core.data.catalog import DatasetInfo, info
 from lt_core.data.dataset import Dataset
-from lt_core.data.long_tail import whole_number
 from lt_core.data.source import (
     Source,
     check_complete,
@@ -24,6 +24,7 @@ from lt_core.data.source import (
     unnamed,
 )
 from lt_core.errors import ConfigError, DataError, unknown
+from lt_core.parameters import Range, convert
 
 SPLITS = ("train", "val", "test")
 _FIRST_SHARD_FACTOR = 10  # from here on a subset is cut from shard 0
@@ -73,8 +74,8 @@ def load(
     if split not in SPLITS:
         raise unknown("split", split, SPLITS)
     long_tail.check_factor(imbalance_factor)
-    whole_number("subset_seed", subset_seed, at_least=0)
-    whole_number("holdout", holdout, at_least=0)
+    subset_seed = convert("subset_seed", subset_seed, Annotated[int, Range(0)])
+    holdout = convert("holdout", holdout, Annotated[int, Range(0)])
     root = data_root(root)
     if described.head_count is None:
         if imbalance_factor != 1 or holdout:

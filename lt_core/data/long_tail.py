@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from numbers import Integral, Real
-from typing import TYPE_CHECKING
+from numbers import Real
+from typing import TYPE_CHECKING, Annotated
 
 from lt_core.errors import ConfigError, DataError
+from lt_core.parameters import Range, convert
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +18,7 @@ MANY_ABOVE, FEW_BELOW = 100, 20
 
 
 def class_counts(num_classes: int, head_count: int, imbalance_factor: float) -> list[int]:
-    r"""Training images a class, head first.
+    r"""Training images per class, head first.
 
     .. math:: n_c = \lfloor n_0 \, F^{-c / (C - 1)} \rfloor, \qquad c = 0, \dots, C - 1
 
@@ -31,8 +32,8 @@ def class_counts(num_classes: int, head_count: int, imbalance_factor: float) -> 
     leaves a class without an image.
     Source: Cui et al. 2019, arXiv:1901.05555; as cut by LDAM-DRW.
     """
-    whole_number("num_classes", num_classes, at_least=2)
-    whole_number("head_count", head_count, at_least=1)
+    num_classes = convert("num_classes", num_classes, Annotated[int, Range(2)])
+    head_count = convert("head_count", head_count, Annotated[int, Range(1)])
     check_factor(imbalance_factor)
     counts = [
         int(head_count * imbalance_factor ** (-c / (num_classes - 1))) for c in range(num_classes)
@@ -58,12 +59,6 @@ def check_factor(imbalance_factor: float) -> None:
         "imbalance_factor: expected 1 or more (the largest class over the smallest), "
         f"got {imbalance_factor!r}{hint}"
     )
-
-
-def whole_number(name: str, value: int, at_least: int) -> None:
-    """Refuse what is not an integer of at least ``at_least``."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < at_least:
-        raise ConfigError(f"{name} must be an integer of at least {at_least}, got {value!r}")
 
 
 def shuffled_rows(targets: np.ndarray, label: int, seed: int) -> np.ndarray:

@@ -237,9 +237,8 @@ def seconds(name: str, value: object) -> float | None:
     """A time in seconds; None, and infinity, mean that there is no limit."""
     if value is None:
         return None
-    value = convert(f"{name} (seconds)", value, float)
-    if not value > 0:  # nan too
-        raise ConfigError(f"{name} (seconds): expected more than 0, got {value:g}")
+    limit = Annotated[float, Range(above=0, high=math.inf)]
+    value = convert(f"{name} (seconds)", value, limit)
     return None if value == math.inf else value
 
 

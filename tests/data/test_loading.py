@@ -67,9 +67,8 @@ def test_validation_is_apart_from_training(root):
     [
         ({"imbalance_factor": 0.5}, "imbalance_factor: expected 1 or more"),
         ({"imbalance_factor": 1000}, "leaves class 1 of 3 without an image"),
-        ({"subset_seed": -1}, "subset_seed must be an integer of at least 0"),
-        ({"subset_seed": "0"}, "subset_seed must be an integer of at least 0"),
-        ({"holdout": 1.5}, "holdout must be an integer of at least 0"),
+        ({"subset_seed": -1}, "subset_seed: expected 0 or more, got -1"),
+        ({"holdout": 1.5}, "holdout: expected a whole number, got 1.5"),
         ({"holdout": 12}, "holdout must be below 12"),
     ],
 )
