@@ -6,6 +6,7 @@ tables' notebooks that train are walked in ``test_tables_walk.py``.
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,14 @@ def test_no_claim_is_checked_where_one_parameter_is_at_its_smallest():
     bad = [c[:2] for c, line in zip(cases, found, strict=True) if line["as_written"]]
     assert bad == []
     assert [line["error"] for line in found if line["error"]] == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("LT_DATA_ROOT" not in os.environ, reason="names the folder with cifar10/")
+def test_the_losses_elsewhere_train_on_real_images_too():
+    values = {"dataset": "cifar10", "data_root": os.environ["LT_DATA_ROOT"], "epochs": 1}
+    (line,) = run([["11_losses_elsewhere", values, True, None]])
+    assert line["error"] is None
 
 
 @pytest.mark.slow
