@@ -71,10 +71,6 @@ def run(
     _refuse_to_replace(output, path)
     given = declarations.check(declared, parameters or {}, path.name)
     resolved = {name: parameter.default for name, parameter in declared.items()} | given
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise errors.StoreError(f"{output.parent}: cannot be created: {error.strerror}") from error
     content = path.read_bytes()  # once: what is executed is what the hash is of
     folder = path.resolve().parent
     job = {

@@ -32,6 +32,7 @@ def _execute(job: dict) -> int:
     import nbformat
 
     output = Path(job["output"])
+    output.parent.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(beside(output, ".ipynb.lock"))
     try:
         lock.acquire(timeout=0)

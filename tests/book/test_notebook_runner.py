@@ -12,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 
+import ci_book
 import pytest
 from stores import IN_PLACE_OF_A_FILE, Killed, add_run, files, stopped_at
 
@@ -23,7 +24,7 @@ from lt_core.runs import environment, records
 nbformat = pytest.importorskip("nbformat", reason="needs the notebooks extra")
 pytest.importorskip("papermill", reason="needs the notebooks extra")
 
-ROOT = Path(__file__).parents[1]
+ROOT = ci_book.ROOT
 PARAMETERS = """\
 epochs = 3  # how many
 rate: float = 1e-1
@@ -313,6 +314,8 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "out.ipynb.lock").mkdir()
     with pytest.raises(errors.StoreError, match=r"out\.ipynb\.lock: cannot be written \(Is a dir"):
         notebooks.run(source, tmp_path / "out.ipynb")
+    with pytest.raises(errors.StoreError, match=r"x\.ipynb: cannot be written"):
+        notebooks.run(source, source / "out.ipynb")
 
 
 def test_killed_around_every_operation_its_output_is_known_as_its_own(tmp_path, monkeypatch):

@@ -106,7 +106,7 @@ def test_pictures_are_there_and_described(opened, name):
     for source, width, description, _ in pictures:
         assert width > 100, source
         assert len(description) > 20, source
-    notebook = Path(__file__).parents[1] / f"{name}.ipynb"
+    notebook = ci_book.ROOT / f"{name}.ipynb"
     if name.endswith("index") or (notebook.exists() and "plt.show()" in notebook.read_text()):
         # A page of a table draws records; without any of its runs it says so instead.
         without_runs = "No run has finished yet" in page.locator("article").inner_text()
