@@ -1,8 +1,7 @@
 """The errors a user can meet, each with the exit code of the command line.
 
-Every message is one line that names the thing, says what was expected and
-what to do. A programming error of ours is not among them: it keeps its
-traceback.
+Every message is one line that names the thing, says what was expected and what to do. A
+mistake in lt_core itself is none of these errors: it keeps its traceback.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ class BusyError(LtError):
 
 
 class DataError(LtError, ValueError):
-    """Data that is missing, damaged or not what it says it is."""
+    """Data that is missing, damaged, or other than its name says."""
 
     exit_code = 4
 
@@ -48,13 +47,13 @@ class StoreError(LtError, OSError):
 
 
 class TrainingError(LtError):
-    """Training that cannot go on, such as a loss that is no longer finite."""
+    """Training that cannot continue, for example because the loss is no longer finite."""
 
     exit_code = 1
 
 
 class Unfinished(LtError):
-    """Work stopped at a checkpoint on purpose; calling again goes on."""
+    """Work that stopped at a checkpoint on purpose; the next call continues it."""
 
     exit_code = 75
 

@@ -83,7 +83,7 @@ def test_examples_name_options_that_exist(call, command):
         ("reproduce table1 --direct --methods ,", 2, "methods: expected at least one, got ','"),
         ("reproduce table3 --methods icb[intra,urra]", 2, "did you mean 'icb[intra,ura]'?"),
         ("reproduce wanted --dataset digits", 2, "unknown data set of the wanted runs 'digits'"),
-        ("reproduce wanted --methods icb", 2, "methods: 'wanted' says itself what is run"),
+        ("reproduce wanted --methods icb", 2, "methods: 'wanted' takes the missing runs of all"),
         ("reproduce wanted --output x.ipynb", 2, "output: 'wanted' has no notebook"),
         ("reproduce table1 --direct --shard 3/2", 2, "shard: expected I/N"),
         ("reproduce table1 --shard 1/2", 2, "shard '1/2': only with --direct"),

@@ -23,11 +23,11 @@ def notebook(
     output: str | os.PathLike | None = None,
     **resources: object,
 ) -> str:
-    """Execute the table's notebook, which makes the missing runs; the table as text.
+    """Execute the table's notebook, which trains the missing runs; returns the table as text.
 
     ``request`` says which part of the table (arguments of :func:`lt_core.tables.plan`),
     ``resources`` how it is made (arguments of :func:`lt_core.training.reproduce`).
-    ``"wanted"`` spans all tables and has no notebook: its runs are made directly.
+    ``"wanted"`` spans all tables and has no notebook: :func:`direct` trains its runs.
     """
     if table == "wanted":
         if output is not None:
@@ -35,10 +35,10 @@ def notebook(
         return direct(table, request, store, **resources)
     request = {"dataset": "digits", **request}
     plan = tables.plan(table, **request)
-    from lt_core.book import notebooks  # these two bring pandas and torch: once names are right
+    from lt_core.book import notebooks  # after the names were checked: they import torch
     from lt_core.training.batch import check_data, missing_runs
 
-    if str(request["dataset"]).startswith(own.PREFIX):  # a notebook runs in a folder of its own
+    if str(request["dataset"]).startswith(own.PREFIX):  # as a notebook runs in another folder
         request["dataset"] = plan[0].dataset
     place = runs.Store(store)
     missing, _ = missing_runs({config.key: config for config in plan}, place)
@@ -69,9 +69,10 @@ def direct(
     shard: str | None = None,
     **resources: object,
 ) -> str:
-    """The same runs without papermill; ``shard="1/4"`` makes every fourth from the first.
+    """Train the same runs without papermill; returns the table as text.
 
-    The table ``"wanted"`` stands for all tables, their most wanted runs first.
+    ``shard="1/4"`` trains every fourth run, from the first. ``"wanted"`` stands for the missing
+    runs of all tables, the most important first.
     """
     part = slice(None) if shard is None else _shard(shard)
     is_table = table != "wanted"
@@ -80,7 +81,7 @@ def direct(
     try:
         training.reproduce(mine, store, **resources)
     except TrainingError:
-        if is_table:  # what there is, as the notebook shows it
+        if is_table:  # with the runs that did finish, as the notebook shows it
             print(_text(table, plan, store, request))
         raise
     if is_table:
@@ -104,7 +105,7 @@ def notebook_path(name: str) -> Path:
 def _wanted(request: Mapping) -> list[RunConfig]:
     for name in request:
         if name in ("imbalance_factors", "methods"):
-            raise ConfigError(f"{name}: 'wanted' says itself what is run; leave it out")
+            raise ConfigError(f"{name}: 'wanted' takes the missing runs of all; leave it out")
     return tables.wanted(**request)
 
 

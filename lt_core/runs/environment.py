@@ -49,8 +49,8 @@ def checkout(folder: Path | None = None) -> Path | None:
 @functools.cache
 def commit() -> str:
     """The commit of the checkout, with ``+`` if files differ from it; "" outside a checkout."""
-    if told := os.environ.get("LT_COMMIT"):
-        return told
+    if given := os.environ.get("LT_COMMIT"):  # for a copy of the sources without git
+        return given
     folder = checkout()
     if folder is None or Path(_git(folder, "rev-parse", "--show-toplevel")) != folder:
         return ""

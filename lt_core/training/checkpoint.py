@@ -20,8 +20,9 @@ FORMAT = 2
 class Checkpoint:
     """The checkpoints of one run.
 
-    ``identity`` has to agree with a checkpoint's, or resuming would mix two experiments;
-    a difference in the ``surroundings`` only ends the promise of equal numbers.
+    A checkpoint of another ``identity`` is refused: resuming it would mix two experiments.
+    With other ``surroundings`` resuming works, and a warning says that the numbers may differ
+    from those of an uninterrupted run.
     """
 
     def __init__(self, config: RunConfig, store: Store, data_sha256: str, device: torch.device):
@@ -55,7 +56,7 @@ class Checkpoint:
 
         The engine is then where the checkpoint was taken, inside the next epoch; without a
         checkpoint, at the beginning of the first. Raises CheckpointError for a checkpoint
-        that is whole and not of this run.
+        that is undamaged but belongs to another run.
         """
         for content in self.store.checkpoints(self.key):
             try:
