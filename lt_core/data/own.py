@@ -127,6 +127,7 @@ def look(path: str | os.PathLike, open_each: bool = False) -> tuple[str, int]:
     ``open_each`` decodes every image, which takes some milliseconds per image, and finds test
     images that are also training images; without it files are only listed.
     """
+    read.cache_clear()  # files may have changed since
     tree = read(_place(f"{PREFIX}{path}"))
     lines = [f"{tree.path}: {len(tree.class_names)} classes"]
     for split in ("train", "val", "test"):
@@ -134,7 +135,7 @@ def look(path: str | os.PathLike, open_each: bool = False) -> tuple[str, int]:
             lines.append(f"{split}: {sum(tree.counts(split))} images")
     counts = tree.counts("train")
     if counts:
-        ranked = sorted(zip(counts, tree.class_names, strict=True), reverse=True)
+        ranked = sorted(zip(counts, tree.class_names, strict=True), key=lambda pair: -pair[0])
         (most, head), (least, tail) = ranked[0], ranked[-1]
         many, few = sum(n > MANY_ABOVE for n in counts), sum(n < FEW_BELOW for n in counts)
         lines += [

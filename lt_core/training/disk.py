@@ -66,7 +66,8 @@ class DiskEngine(Engine):
         self.seen = torch.zeros((), dtype=torch.int64, device=device)
         if self.ranks > 1:
             self._share_batches()
-            self.network = DistributedDataParallel(self.model)
+            with self.on_stream():
+                self.network = DistributedDataParallel(self.model)
 
     def _share_batches(self) -> None:
         """Leave out a last batch too small for the ranks; refuse what they cannot share."""
