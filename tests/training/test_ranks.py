@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 from own_images import write_own_images
-from tiny import same_tensors
+from tiny import numbers, same_tensors
 from torch import nn
 
 from lt_core import models, runs
@@ -220,13 +220,24 @@ def torchrun(*words):
     return done.returncode, done.stdout, done.stderr
 
 
-def test_torchrun_trains_one_run(folder, tmp_path):
-    code, out, err = torchrun("--dataset", f"folder:{folder}", "--store", tmp_path)
+@pytest.mark.slow
+def test_torchrun_trains_one_run_and_goes_on_with_one_that_was_stopped(folder, tmp_path):
+    words = ("--dataset", f"folder:{folder}", "--store")
+    code, out, err = torchrun(*words, tmp_path / "whole")
     assert code == 0, err
-    assert json.loads(out)["top1"] >= 0  # printed once
-    assert len(runs.load(tmp_path)) == 1
+    key = json.loads(out)["key"]  # printed once
+    code, out, err = torchrun(*words, tmp_path / "parts", "--time-budget", "1e-9")
+    assert code == 1
+    assert "stopped in epoch 1 of 1 after step 1; call again to go on" in err
+    assert Store(tmp_path / "parts").unfinished() == [key]
+    code, out, err = torchrun(*words, tmp_path / "parts")
+    assert code == 0, err
+    whole, parts = (runs.open(tmp_path / place, key) for place in ("whole", "parts"))
+    assert numbers(whole) == numbers(parts)
+    assert runs.load(tmp_path / "parts")["key"].tolist() == [key]
 
 
+@pytest.mark.slow
 def test_the_end_of_one_process_ends_the_others(tmp_path):
     folder = write_own_images(tmp_path / "pets", COUNTS, 3)
     picture = folder / "train/bee/3.jpg"
