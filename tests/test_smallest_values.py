@@ -16,7 +16,7 @@ import pytest
 
 nbformat = pytest.importorskip("nbformat", reason="needs the notebooks extra")
 
-from lt_core.book import notebooks, parameters  # noqa: E402
+from lt_core.book import notebooks, parameters_cell  # noqa: E402
 from lt_core.errors import ConfigError  # noqa: E402
 
 SCRIPT = Path(__file__).with_name("notebook_cells.py")
@@ -32,7 +32,7 @@ def smallest(path):
     declared = notebooks.parameters_of(path)
     for name in declared:
         with contextlib.suppress(ConfigError):
-            values |= parameters.check(declared, {name: OWN_LEAST.get(name, 1)}, path.name)
+            values |= parameters_cell.check(declared, {name: OWN_LEAST.get(name, 1)}, path.name)
     return values
 
 

@@ -10,8 +10,9 @@ import stores
 from made_up_records import records
 
 from lt_core import cli, runs, tables, training
-from lt_core.book import notebooks, parameters, reproduction
+from lt_core.book import notebooks, parameters_cell, reproduction
 from lt_core.errors import ConfigError
+from lt_core.parameters import listed
 from lt_core.runs.records import committed
 from lt_core.tables import rendering
 
@@ -131,7 +132,7 @@ def test_a_tables_notebook_makes_the_least_that_can_be_asked_for(table, asked, t
     """As ``lt-core reproduce TABLE`` does, on digits, one epoch long."""
     text = reproduction.notebook(table, SMALLEST | asked, tmp_path, processes=1)
     assert "REDUCED" in text
-    rows = parameters.listed(asked["methods"])
+    rows = listed(asked["methods"])
     assert all(f"\n{row} " in text for row in rows)
     assert len(runs.load(tmp_path)) == len(rows)
     executed = notebooks.finished(tmp_path / f"reproduce_{table}.ipynb")
@@ -178,9 +179,9 @@ def test_a_list_with_brackets_is_a_parameter_of_a_notebook():
     declared = notebooks.parameters_of(reproduction.notebook_path("reproduce_table3"))
     rows = ["icb[intra,ura]", "softmax"]
     for given in (rows, tuple(rows), "icb[intra,ura],softmax", " icb[intra,ura] , softmax "):
-        assert parameters.check(declared, {"methods": given}, "x") == {"methods": rows}
+        assert parameters_cell.check(declared, {"methods": given}, "x") == {"methods": rows}
     with pytest.raises(ConfigError, match="did you mean"):
-        parameters.check(declared, {"methods": "icb[intra,urra]"}, "x")
+        parameters_cell.check(declared, {"methods": "icb[intra,urra]"}, "x")
 
 
 # all that is wanted

@@ -20,10 +20,10 @@ from pathlib import Path
 
 import lt_core
 from lt_core import errors, runs
-from lt_core.book import parameters as declarations
+from lt_core.book import parameters_cell
 from lt_core.book.process import STOP_SECONDS, STOPPED, beside, one_line, sha256, tags, write
-from lt_core.runs import environment as made_by
 from lt_core.runs import records
+from lt_core.runs.environment import installed
 from lt_core.runs.store import read_bytes
 
 #: Files of the package that nothing that computes imports.
@@ -69,7 +69,7 @@ def run(
     path, output = Path(path), Path(output)
     declared = parameters_of(path)
     _refuse_to_replace(output, path)
-    given = declarations.check(declared, parameters or {}, path.name)
+    given = parameters_cell.check(declared, parameters or {}, path.name)
     resolved = {name: parameter.default for name, parameter in declared.items()} | given
     content = path.read_bytes()  # once: what is executed is what the hash is of
     folder = path.resolve().parent
@@ -100,7 +100,7 @@ def run(
     raise _error_of(status, code, log, path.name, output)
 
 
-def parameters_of(path: str | os.PathLike) -> dict[str, declarations.Parameter]:
+def parameters_of(path: str | os.PathLike) -> dict[str, parameters_cell.Parameter]:
     """The parameters that the notebook declares in its cell tagged ``parameters``."""
     import nbformat
 
@@ -116,7 +116,7 @@ def parameters_of(path: str | os.PathLike) -> dict[str, declarations.Parameter]:
         raise errors.ConfigError(
             f"{path.name}: expected one cell tagged 'parameters', found {len(cells)}"
         )
-    return declarations.read(cells[0].source, path.name)
+    return parameters_cell.read(cells[0].source, path.name)
 
 
 def read_status(output: str | os.PathLike) -> dict | None:
@@ -151,7 +151,7 @@ def code_sha256() -> str:
                 name = f"{folder.name}/{path.relative_to(folder).as_posix()}"
                 seen.update(f"{name}\0{sha256(path.read_bytes())}\n".encode())
     for name in PACKAGES:
-        seen.update(f"{name} {made_by.installed(name)}\n".encode())
+        seen.update(f"{name} {installed(name)}\n".encode())
     return seen.hexdigest()
 
 

@@ -18,8 +18,8 @@ from stores import IN_PLACE_OF_A_FILE, Killed, add_run, files, stopped_at
 
 import lt_core
 from lt_core import errors, runs
-from lt_core.book import notebooks, parameters, process
-from lt_core.runs import environment, records
+from lt_core.book import notebooks, parameters_cell, process
+from lt_core.runs import records
 
 nbformat = pytest.importorskip("nbformat", reason="needs the notebooks extra")
 pytest.importorskip("papermill", reason="needs the notebooks extra")
@@ -108,7 +108,7 @@ def wait_until(condition, seconds=20.0):
     ],
 )
 def test_values_are_converted_to_the_declared_type(declared, name, given, expected):
-    converted = parameters.check(declared, {name: given}, "x.ipynb")[name]
+    converted = parameters_cell.check(declared, {name: given}, "x.ipynb")[name]
     assert converted == expected
     assert type(converted) is type(expected)
 
@@ -141,7 +141,7 @@ def test_values_are_converted_to_the_declared_type(declared, name, given, expect
 )
 def test_values_of_another_type_are_refused_by_name(declared, name, given):
     with pytest.raises(errors.ConfigError, match=rf"parameter {name}: expected") as caught:
-        parameters.check(declared, {name: given}, "x.ipynb")
+        parameters_cell.check(declared, {name: given}, "x.ipynb")
     assert "\n" not in str(caught.value)
 
 
@@ -175,10 +175,10 @@ def test_a_value_without_meaning_is_refused_before_a_kernel_starts(tmp_path, giv
 def test_rows_with_commas_in_their_names_are_parameters_of_the_tables_notebook():
     declared = notebooks.parameters_of(ROOT / "notebooks/reproduce_table3.ipynb")
     given = {"methods": "icb[intra,ura],softmax", "imbalance_factors": "100,10"}
-    checked = parameters.check(declared, given, "x.ipynb")
+    checked = parameters_cell.check(declared, given, "x.ipynb")
     assert checked == {"methods": ["icb[intra,ura]", "softmax"], "imbalance_factors": [100, 10]}
     with pytest.raises(errors.ConfigError, match=r"did you mean 'icb\[intra,ura\]'"):
-        parameters.check(declared, {"methods": "icb[intra,urs],softmax"}, "x.ipynb")
+        parameters_cell.check(declared, {"methods": "icb[intra,urs],softmax"}, "x.ipynb")
 
 
 @pytest.mark.parametrize(
@@ -496,9 +496,9 @@ def test_the_code_of_a_page_covers_the_records_that_ship(tmp_path, monkeypatch, 
 
 @pytest.mark.parametrize("package", notebooks.PACKAGES)
 def test_the_code_of_a_page_covers_the_versions_of_packages(monkeypatch, package):
-    before, installed = notebooks.code_sha256(), environment.installed
+    before, installed = notebooks.code_sha256(), notebooks.installed
     new = lambda name: "0.0.1" if name == package else installed(name)  # noqa: E731
-    monkeypatch.setattr(environment, "installed", new)
+    monkeypatch.setattr(notebooks, "installed", new)
     assert notebooks.code_sha256() != before
 
 
