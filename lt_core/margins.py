@@ -1,8 +1,8 @@
-r"""Margins: what a loss adds to logit n of a sample of class y, and what that does.
+r"""Margins: what a loss adds to logit j of a sample of class y, and what that does.
 
-Many losses for long tails are softmax cross-entropy with a table :math:`M[y, n]`,
+Many losses for long tails are softmax cross-entropy with a table :math:`M[y, j]`,
 
-.. math:: \ell = -\log \frac{e^{s z_y}}{\sum_n e^{s z_n + M[y, n]}}, \qquad M[y, y] = 0,
+.. math:: \ell = -\log \frac{e^{s z_y}}{\sum_j e^{s z_j + M[y, j]}}, \qquad M[y, y] = 0,
 
 with a scale :math:`s`, 1 unless the loss takes cosines. Such a margin can be read from
 the gradient of any code, and it says where a boundary between two classes lies.
@@ -22,8 +22,8 @@ from lt_core.parameters import per_class
 def measured(loss: LongTailLoss, **draws: torch.Tensor) -> np.ndarray:
     r"""The margin of a loss from its gradient where all logits are equal, ``(C, C)`` in nats.
 
-    At equal logits the gradient of a sample of class y is :math:`s(\tilde p_n - [n = y])`
-    with :math:`\tilde p_n \propto e^{M[y, n]}`, so that its logarithm is the margin. The
+    At equal logits the gradient of a sample of class y is :math:`s(\tilde p_j - [j = y])`
+    with :math:`\tilde p_j \propto e^{M[y, j]}`, so that its logarithm is the margin. The
     state is left alone. ``draws``: what ``forward`` takes for an image of each class.
 
     A loss that scales the gradient of a sample as well, by a weight, is refused with

@@ -72,7 +72,7 @@ def test_a_batch_counts_in_full_and_what_was_before_fades_by_its_images(memory):
 
 
 def test_at_the_start_galas_second_lambda_gives_the_target_something():
-    """Chapter 8, below (5): a margin while theta + eps exceeds 1, a gift before."""
+    """The chapter on GALA, below (5): a margin while theta + eps exceeds 1, a gift before."""
     params = {"lambda1": 1.2, "lambda2": 0.9}
     loss = losses.create("gala", [3, 2, 1], "none", **params).eval()
     z, y = torch.zeros(1, 3, dtype=torch.float64), torch.tensor([0])
