@@ -1,0 +1,35 @@
+"""What the first page says in numbers is what the records say."""
+
+import re
+from pathlib import Path
+
+from lt_core import tables
+from lt_core.runs import records
+
+HOME = (Path(__file__).parents[1] / "book" / "index.md").read_text()
+#: Sentence of the home page, and the rows of Table 1 and 3 whose means its numbers are.
+SAID = {
+    r"margin alone reaches (\d+) %, with the\s+weight it is (\d+) %, and softmax has (\d+) %": [
+        ("table3", "icb[inter]"),
+        ("table1", "icb"),
+        ("table1", "softmax"),
+    ],
+    r"reach (\d+) % and (\d+) % in the same experiment.*?and GALA (\d+) %": [
+        ("table1", "logit_adjustment"),
+        ("table1", "balanced_softmax"),
+        ("table1", "gala"),
+    ],
+}
+
+
+def mean(table, label):
+    plan = tables.plan(table, "cifar10", [100], [label], model="resnet_rehearsal", epochs=40)
+    return tables.means(tables.cells(records.committed().runs, table, plan))[f"{label}@100"]
+
+
+def test_the_percentages_of_the_home_page_are_means_of_the_records():
+    for sentence, rows in SAID.items():
+        said = re.search(sentence, HOME, re.DOTALL)
+        assert said, sentence
+        for number, row in zip(said.groups(), rows, strict=True):
+            assert abs(float(number) - mean(*row)) < 1, row
