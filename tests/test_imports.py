@@ -1,7 +1,9 @@
 """What a command imports: a refusal must not wait for torch, nor a run for what it does not use."""
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -86,3 +88,40 @@ def test_the_digits_are_those_of_scikit_learn():
     bunch = load_digits()
     expected = np.column_stack([bunch.data, bunch.target])
     assert np.array_equal(digits._bundled(), expected)
+
+
+#: The rooms of the package, from the lowest; a room imports from lower lines only.
+ROOMS = [
+    ("errors",),
+    ("parameters",),
+    ("data", "losses", "models"),
+    ("gradients", "margins", "rebalancing", "testing", "runs"),
+    ("training",),
+    ("tables", "doctor"),
+    ("plots",),
+    ("book",),
+    ("cli",),
+    ("__main__",),
+]
+
+
+def rooms_imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [alias.name for alias in getattr(node, "names", []) if hasattr(alias, "name")]
+        if isinstance(node, ast.ImportFrom):
+            names = [node.module] if node.module != "lt_core" else [f"lt_core.{n}" for n in names]
+        elif not isinstance(node, ast.Import):
+            continue
+        yield from (n.split(".")[1] for n in names if n.startswith("lt_core."))
+
+
+def test_imports_go_downwards_only():
+    level = {room: number for number, rooms in enumerate(ROOMS) for room in rooms}
+    package = Path(losses.__file__).parents[1]
+    upwards = []
+    for path in package.rglob("*.py"):
+        room = path.relative_to(package).with_suffix("").parts[0]
+        for other in set(rooms_imported(path)) & level.keys() - {room}:
+            if room != "__init__" and level[other] >= level[room]:
+                upwards.append(f"{path.relative_to(package)} imports {other}")
+    assert upwards == []
