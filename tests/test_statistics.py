@@ -106,57 +106,6 @@ def test_runs_needed_finds_every_second_difference_of_that_size():
     assert found == pytest.approx(0.5, abs=0.06)
 
 
-def seeded(rows: list[tuple]) -> pd.DataFrame:
-    names = ["dataset", "method", "variant", "seed", "subset_seed", "top1"]
-    return pd.DataFrame(rows, columns=names)
-
-
-def test_noise_of_runs_by_hand():
-    runs = seeded(
-        [
-            ("digits", "softmax", "", 0, 0, 50.0),
-            ("digits", "softmax", "", 1, 0, 52.0),
-            ("digits", "softmax", "", 1, 1, 56.0),
-            ("digits", "icb", "", 0, 0, 70.0),
-            ("digits", "icb", "", 1, 0, 70.0),
-            ("digits", "icb", "gamma=1", 0, 0, 99.0),
-        ]
-    )
-    noise = statistics.noise_of_runs(runs, ["dataset"]).set_index("estimate")
-    fixed, anew = noise.loc["images fixed"], noise.loc["images drawn anew"]
-    assert (fixed["sd"], fixed["df"]) == (1.0, 2)  # 50 52 and 70 70: squares 2 and 0
-    assert (anew["sd"], anew["df"]) == (pytest.approx(np.sqrt(18)), 1)  # 50 56, other seeds
-    assert (fixed["methods"], anew["methods"]) == (2, 1)  # those that were repeated
-
-
-def test_noise_of_runs_tells_the_images_part_from_the_seeds():
-    rng = np.random.default_rng(7)
-    of_subset = rng.normal(0, 3.0, 400)
-    runs = seeded(
-        [
-            ("digits", "softmax", "", seed, subset, of_subset[subset] + rng.normal())
-            for seed, subset in [(k, 0) for k in range(400)] + [(k, k) for k in range(1, 400)]
-        ]
-    )
-    noise = statistics.noise_of_runs(runs, ["dataset"]).set_index("estimate")["sd"]
-    assert noise["images fixed"] == pytest.approx(1.0, rel=0.12)
-    assert noise["images drawn anew"] == pytest.approx(np.sqrt(10), rel=0.12)
-
-
-@pytest.mark.parametrize(
-    "rows",
-    [
-        [],
-        [("digits", "icb", "", 0, 0, 1.0)],
-        [("a", "icb", "", 0, 0, 1), ("b", "icb", "", 1, 0, 2)],
-    ],
-)
-def test_noise_of_runs_without_repetition_says_nothing(rows):
-    noise = statistics.noise_of_runs(seeded(rows), ["dataset"])
-    assert noise.empty
-    assert "sd" in noise
-
-
 def two_way(effects: dict[str, float], seeds: int, sd: float, seed_sd: float, rng) -> pd.DataFrame:
     shift = rng.normal(0, seed_sd, seeds)
     return pd.DataFrame(
@@ -322,12 +271,6 @@ def test_what_is_not_a_number_is_missing_and_never_judged():
         assert statistics.verdict(paper, mean, 3, Spread(1.0, 9)).startswith("no verdict")
 
 
-def test_noise_of_runs_keeps_records_whose_text_is_missing():
-    runs = seeded([("digits", "softmax", np.nan, seed, 0, 50.0 + seed) for seed in range(3)])
-    (row,) = statistics.noise_of_runs(runs, ["dataset"]).itertuples()
-    assert (row.sd, row.df) == (pytest.approx(1.0), 2)
-
-
 def test_rank_correlation_by_hand():
     ours = pd.Series({"a": 1.0, "b": 2.0, "c": 3.0, "d": 4.0, "only ours": 9.0})
     paper = pd.Series({"d": 40.0, "c": 20.0, "b": 30.0, "a": 10.0, "only theirs": 0.0})
@@ -350,25 +293,3 @@ def test_noise_of_the_published_table():
     balanced = noise.loc[("cifar10", "balanced")]
     assert balanced["sd"] == pytest.approx(np.std([93.00, 92.71, 92.98, 93.04], ddof=1))
     assert balanced["sd"] < tail["sd"]
-
-
-def test_icb_beats_seesaw_on_cifar100_by_less_than_the_noise():
-    table = tables.published("table1")
-    table = table[(table["dataset"] == "cifar100") & (table["imbalance_factor"] > 1)]
-    result = statistics.published_differences(table, "icb", "seesaw", Spread(0.512, 3))
-    assert result["difference"].round(2).tolist() == [0.22, 0.72, -0.02]
-    assert not result["exceeds"].any()
-    assert result["noise"].iloc[0] == pytest.approx(3.182446 * 0.512 * np.sqrt(2))
-    assert result["exact"].iloc[0] == pytest.approx(1.959964 * 0.512 * np.sqrt(2), rel=1e-5)
-
-
-def test_cells_of_a_claim_together_by_hand():
-    differences = pd.DataFrame(
-        {"difference": [3.0, 1.5, -0.5, 0.0], "exact": 1.4, "exceeds": [True, False, False, False]}
-    )
-    claim = statistics.together(differences, Spread(0.5, 3))
-    assert claim[["cells", "positive", "exceed", "exceed_exact"]].tolist() == [4, 2, 1, 2]
-    assert claim["mean"] == 1.0
-    assert claim["least"] == pytest.approx(3.182446 * 0.5 * np.sqrt(2 / 4))
-    assert claim["least_exact"] == pytest.approx(1.959964 * 0.5 * np.sqrt(2 / 4), rel=1e-5)
-    assert claim["runs"] == 4  # 2.447 * .5 * sqrt(2 / 4) = .87 is below 1, 2.776 * .41 is not
