@@ -276,6 +276,21 @@ def test_difference_intervals_have_a_row_per_method_the_first_on_top():
     figure.canvas.draw()
 
 
+def test_differences_have_a_panel_each_and_none_no_figure():
+    table = pd.DataFrame({"difference": [2.0], "low": [1.0], "high": [3.0]}, index=["icb"])
+    figure = plots.ranked_differences({"a": table, "b": table}, "softmax")
+    assert [ax.get_title(loc="left") or ax.get_title() for ax in figure.axes] == ["a", "b"]
+    assert plots.ranked_differences({}, "softmax") is None
+
+
+def test_coverage_divides_each_bar_into_all_that_it_counts():
+    counts = pd.DataFrame({"in full": [1, 0], "not run": [3, 5]}, index=["a", "b"])
+    (ax,) = plots.coverage(counts).axes
+    widths = [bar.get_width() for bar in ax.patches]
+    starts = [bar.get_x() for bar in ax.patches]
+    assert (widths, starts) == ([1, 0, 3, 5], [0, 0, 1, 0])
+
+
 @pytest.mark.parametrize("num_classes", [2, 10, 100])
 def test_push_matrices_show_shares_and_leave_the_diagonal_empty(num_classes):
     push = np.random.default_rng(0).uniform(0.1, 1, (num_classes, num_classes))

@@ -11,7 +11,7 @@ from made_up_records import records
 
 from lt_core import cli, runs, tables, training
 from lt_core.book import notebooks, parameters_cell, reproduction
-from lt_core.errors import ConfigError
+from lt_core.errors import ConfigError, Unfinished
 from lt_core.parameters import listed
 from lt_core.runs.records import committed
 from lt_core.tables import rendering
@@ -32,12 +32,61 @@ def both():
     return tables.cells(frame, "table1", [*full, *short]), frame
 
 
-def test_the_fullest_block_is_the_full_recipe_although_fewer_runs_were_made():
+def test_the_fullest_block_has_the_most_runs_and_of_two_alike_the_full_recipe():
     shown, _ = both()
-    assert set(tables.fullest(shown)["epochs"]) == {200}
-    reduced = shown[shown["epochs"] == 5]
-    assert set(tables.fullest(reduced)["method"]) == {"softmax", "gala", "gala+rebalance"}
+    assert set(tables.fullest(shown)["epochs"]) == {5}  # gala's runs are reduced ones only
+    softmax = shown[shown["method"] == "softmax"]
+    assert set(tables.fullest(softmax)["epochs"]) == {200}
     assert tables.fullest(shown.assign(n=0)).empty
+
+
+def test_every_row_of_a_table_is_covered_in_full_or_reduced_or_not():
+    full = tables.plan("table1", "cifar10", [100], ["softmax"], seeds=2)
+    small = {"seeds": 1, "model": "resnet_rehearsal"}  # reduced though it trains 200 epochs
+    small = tables.plan("table1", "cifar10", [100], ["softmax", "focal", "ldam"], **small)
+    counts = tables.covered(tables.cells(run([*full, *small]), "table1"))
+    assert counts.loc["cifar10, factor 100"].to_dict() == {
+        "in full": 1, "reduced": 1, "not run": 8
+    }  # fmt: skip
+    assert counts.to_numpy().sum() == 3 * 4 * 10  # ldam is no row of the paper
+
+
+def test_a_reduced_table_stands_before_the_full_one():
+    shown, _ = both()
+    captions = [caption for caption, _ in tables.render(shown).blocks]
+    assert ["REDUCED" in caption for caption in captions] == [True, False]
+
+
+def test_any_frame_is_shown_with_its_index_and_rounded_numbers():
+    frame = pd.DataFrame({"points": [-1.26, -0.04, float("nan")], "n": [1, 2, 3]}, list("abc"))
+    rendered = tables.render_frame(frame, "a caption")
+    ((caption, shown),) = rendered.blocks
+    assert caption == "a caption"
+    assert shown["points"].tolist() == ["−1.3", "0.0", "–"]
+    assert rendered.html.count('<td class="number">') == 6
+
+
+def test_a_page_of_records_trains_nothing_and_says_how_to():
+    page = tables.page("table3", {"dataset": None, "seeds": 3})
+    assert page.unfinished is None
+    assert set(page.cells["dataset"]) <= set(tables.get("table3").datasets)
+    assert len(page.main[list(rendering.BLOCK)].drop_duplicates()) <= 1
+    assert "lt-core reproduce table3 --dataset cifar100" in page.commands
+    assert page.metrics["cells"] == len(page.cells)
+
+
+def test_a_page_shows_what_there_is_and_keeps_what_stopped_it(tmp_path, monkeypatch):
+    def stopped(plan, store, **_):
+        stores.add_run(tmp_path, plan[0].key)
+        raise Unfinished("no time is left")
+
+    monkeypatch.setattr(training, "reproduce", stopped)
+    request = {"dataset": "digits", "methods": ["softmax", "focal"]}
+    page = tables.page("table1", request, tmp_path, quick=True)
+    assert "no time is left" in str(page.unfinished)
+    assert page.cells[["method", "n"]].to_numpy().tolist() == [["softmax", 1], ["focal", 0]]
+    assert set(page.cells["planned"]) == {2}  # the quick size
+    assert page.differences == {}
 
 
 def test_a_reduced_experiment_of_one_method_has_no_company_and_a_full_one_needs_none():

@@ -39,7 +39,8 @@ from lt_core.plots.styling import (
 from lt_core.training.metrics import groups
 
 __all__ = ["BASELINE_COLOR", "DASHES", "MARKERS", "METHOD_COLOR", "end_labels", "label_rows"]
-__all__ += ["accuracy_by_class_rank", "class_profile", "difference_intervals", "dumbbells"]
+__all__ += ["accuracy_by_class_rank", "class_profile", "coverage", "difference_intervals"]
+__all__ += ["dumbbells", "ranked_differences"]
 __all__ += ["group_accuracy", "lines", "plain", "points_by_rank", "push_matrices"]
 __all__ += ["rank_colors", "shares_against_prior", "style", "training_curves"]
 
@@ -253,6 +254,38 @@ def difference_intervals(ax: Axes, table: pd.DataFrame, baseline: str) -> None:
     ax.scatter(table["difference"], y, 16, METHOD_COLOR, zorder=3)
     label_rows(ax, table.index)
     ax.set_xlabel(f"accuracy minus that of {baseline}, points")
+
+
+def ranked_differences(panels: Mapping[str, pd.DataFrame], baseline: str) -> Figure | None:
+    """A panel of :func:`difference_intervals` for each ``title: table``; None without any."""
+    if not panels:
+        return None
+    size = (6, 0.8 + 0.19 * max(map(len, panels.values())))
+    figure, axes = plt.subplots(1, len(panels), figsize=size, squeeze=False)
+    for ax, (title, table) in zip(axes.flat, panels.items(), strict=True):
+        difference_intervals(ax, table, baseline)
+        ax.set_title(plain(title))
+        if len(panels) > 1:
+            ax.set_xlabel(f"points above {baseline}")
+    return figure
+
+
+def coverage(counts: pd.DataFrame) -> Figure:
+    """A bar for each row of ``counts``, divided into its columns, of which the last is palest.
+
+    As :func:`lt_core.tables.covered` counts what was run in full, reduced and not at all.
+    """
+    figure, ax = plt.subplots(figsize=(6, 0.6 + 0.2 * len(counts)))
+    left = np.zeros(len(counts))
+    for what, shade in zip(counts, np.linspace(0.15, 0.92, counts.shape[1]), strict=True):
+        values = counts[what].to_numpy(float)
+        ax.barh(np.arange(len(counts)), values, left=left, color=str(shade), label=what)
+        left += values
+    label_rows(ax, counts.index)
+    ax.set_xlabel("rows of the table")
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.legend(ncols=counts.shape[1], loc="lower left", bbox_to_anchor=(0, 1), borderpad=0)
+    return figure
 
 
 def push_matrices(panels: Mapping[str, np.ndarray], columns: int = 3) -> Figure:

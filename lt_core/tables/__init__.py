@@ -13,10 +13,12 @@ what the finished runs of one row, data set, factor and recipe have come to.
 from lt_core import lazily
 
 _HOMES = {
+    "pages": "Page page",
     "plans": "TABLES Row Table find_row get names plan published rows wanted",
-    "reading": "command coverage differences flattery provenance ranking significance trade",
+    "reading": "command coverage covered differences flattery provenance ranking significance"
+    " trade",
     "rendering": "Rendered render render_cost render_differences render_groups"
-    " render_published render_trace",
+    " render_frame render_published render_trace",
     "summary": "by_class by_epoch cells fullest means trace with_company",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}

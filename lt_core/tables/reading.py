@@ -8,8 +8,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
+from lt_core import data
 from lt_core.errors import ConfigError
 from lt_core.tables.statistics import Spread, compare_methods, least_difference
 from lt_core.tables.summary import BLOCK, GROUPS
@@ -27,6 +29,27 @@ def coverage(cells: pd.DataFrame) -> str:
     parts = [f"{counts.get(word, 0)} {word}" for word in ("agrees", "differs", "no verdict")]
     parts = [part.replace("agrees", "agree").replace("differs", "differ") for part in parts]
     return f"{len(run)} of {len(paper)} published cells were run in full: {', '.join(parts)}."
+
+
+def covered(cells: pd.DataFrame) -> pd.DataFrame:
+    """How many of the table's rows were run ``in full``, ``reduced`` and ``not run``.
+
+    A line for each data set and factor. Reduced is what has another network than the data
+    set's own, or a shortened or changed recipe. Rows that only we have are not counted.
+    """
+    own = cells[~cells["beyond"].astype(bool)]
+    usual = own["model"] == [data.info(name).model for name in own["dataset"]]
+    full = own["full"].astype(bool) & usual
+    state = np.select([own["n"] == 0, full], [0, 2], 1)
+    place = ["dataset", "imbalance_factor", "recipe", "method"]
+    best = own.assign(state=state).groupby(place, sort=False)["state"].max().reset_index()
+    where = best["dataset"] + ", factor " + best["imbalance_factor"].map("{:g}".format)
+    counts = {
+        "in full": best["state"] == 2,
+        "reduced": best["state"] == 1,
+        "not run": best["state"] == 0,
+    }
+    return pd.DataFrame(counts).groupby(where, sort=False).sum()
 
 
 def ranking(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> str:

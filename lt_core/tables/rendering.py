@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from lt_core.tables.plans import published
@@ -49,11 +50,24 @@ class Rendered:
 def render(cells: pd.DataFrame) -> Rendered:
     """Methods down, imbalance factors across; each cell mean ± sd and n.
 
-    The paper's value and the verdict follow a factor where a cell of it may have them. What
-    has no run is named in one sentence below.
+    Reduced experiments come first. The paper's value and the verdict follow a factor where a
+    cell of it may have them. What has no run is named in one sentence below.
     """
-    blocks = [(_caption(block), _across(block)) for block in _blocks(cells[cells["n"] > 0])]
+    made = sorted(_blocks(cells[cells["n"] > 0]), key=lambda block: bool(block["full"].all()))
+    blocks = [(_caption(block), _across(block)) for block in made]
     return Rendered(tuple(blocks), remark=_not_run(cells[cells["n"] == 0]))
+
+
+def render_frame(frame: pd.DataFrame, caption: str, digits: int = 1) -> Rendered:
+    """Any frame in the book's style: its index as first column, numbers to ``digits``."""
+
+    def shown(value: object) -> str:
+        if isinstance(value, (float, np.floating)):
+            text = NOTHING if math.isnan(value) else f"{round(value, digits) + 0.0:,.{digits}f}"
+            return text.replace("-", MINUS)
+        return str(value)
+
+    return Rendered(((caption, frame.reset_index().map(shown)),))
 
 
 def render_published(table: str) -> Rendered:
@@ -113,6 +127,7 @@ def render_cost(cells: pd.DataFrame, runs: pd.DataFrame) -> Rendered:
     spent = runs.reindex(columns=["key", "seconds", "hardware"]).astype({"key": object})
     spent = keys.merge(spent, left_on="keys", right_on="key").drop_duplicates("key")
     blocks = []
+    spent["hardware"] = spent["hardware"].replace(r"\b1 threads", "1 thread", regex=True)
     for hardware, part in spent.groupby("hardware", sort=False):
         minutes = part.groupby("method", sort=False)["seconds"].agg(["median", "size"])
         frame = pd.DataFrame({"method": minutes.index, "runs": minutes["size"].to_numpy()})
@@ -131,7 +146,7 @@ def render_trace(trace: pd.DataFrame) -> Rendered:
     blocks = []
     for part in _blocks(trace):
         frame = pd.DataFrame({"factor": part["imbalance_factor"].map("{:g}".format)})
-        frame[["method", "seed"]] = part[["method", "seed"]]
+        frame["method"], frame["seed"] = part["method"], part["seed"].map("{:g}".format)
         frame["top-1, %"] = part["top1"].astype(float).map("{:.2f}".format)
         frame["run"] = part["key"]
         caption = f"every run behind this page: {_what(part)}; {_recipe(part)}"
@@ -152,12 +167,12 @@ def accuracy(cell: pd.Series) -> str:
 
 def _not_run(cells: pd.DataFrame) -> str:
     """What has no run, in one sentence: methods under each experiment and its factors."""
-    where: dict[tuple[str, ...], dict[str, list[str]]] = {}
+    where: dict[tuple[str, ...], dict[str, dict[str, bool]]] = {}
     for block in _blocks(cells):
         what = f"{_what(block)}, {block['epochs'].iloc[0]:g} epochs"
         for factor, part in block.groupby("imbalance_factor", sort=False):
             places = where.setdefault(tuple(part["method"]), {})
-            places.setdefault(what, []).append(f"{factor:g}")
+            places.setdefault(what, {})[f"{factor:g}"] = True  # once, of several recipes
     parts = [
         f"{', '.join(methods)} on "
         + " and on ".join(f"{what} at factor {', '.join(f)}" for what, f in places.items())

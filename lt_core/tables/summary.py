@@ -122,7 +122,7 @@ def by_epoch(
 
 
 def fullest(cells: pd.DataFrame) -> pd.DataFrame:
-    """The cells of one experiment: full recipes before reduced ones, then the most runs.
+    """The cells of the experiment with the most runs; of two alike, the one run in full.
 
     One experiment is one data set, network, recipe and so on; factors and methods differ.
     """
@@ -130,7 +130,7 @@ def fullest(cells: pd.DataFrame) -> pd.DataFrame:
     made = [block for block in blocks if block["n"].sum()]
     if not made:
         return cells.iloc[:0]
-    return max(made, key=lambda block: (bool(block["full"].all()), block["n"].sum()))
+    return max(made, key=lambda block: (block["n"].sum(), bool(block["full"].all())))
 
 
 def with_company(cells: pd.DataFrame) -> pd.DataFrame:
