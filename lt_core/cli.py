@@ -217,18 +217,21 @@ def reproduce(
 
 @app.command()
 def look(
-    folder: Annotated[str, typer.Argument(metavar="DIR", help="train/CLASS/*.jpg, test/CLASS/…")],
+    folder: Annotated[
+        str, typer.Argument(metavar="DIR", help="your own images, or a listed set: places_lt, ...")
+    ],
     open_each: Annotated[
         bool, typer.Option("--open", help="also decode every image: minutes for 100,000")
     ] = False,
+    data_root: DataRoot = None,
 ) -> None:
-    """Your own images: counts per class, factor, groups, and what cannot be used.
+    """Images on disk: counts per class, factor, groups, and what cannot be used.
 
     Example: lt-core look pets
     """
-    from lt_core.data import own
+    from lt_core.data import looking
 
-    report, problems = own.look(folder, open_each)
+    report, problems = looking.look(folder, open_each, data_root)
     print(report)
     if problems:
         raise DataError(f"{folder}: not all of it can be used, problems above: {problems}")

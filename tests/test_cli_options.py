@@ -51,7 +51,7 @@ USUAL = {
         **{"--time-budget": "600", "--deterministic": None, "--shard": "1/2", "--output": None},
         **{"--workers": "2", "--damaged": "skip"},
     },
-    "look": {"folder": "pets", "--open": None},
+    "look": {"folder": "pets", "--open": None, "--data-root": "data"},
     "status": {"--store": "runs"},
     "merge": {"sources": "there", "--store": "runs", "--records": "records.csv"},
     "book": {

@@ -44,7 +44,8 @@ class DatasetInfo:
     ``recipe`` are the defaults of a run. ``how_to_get`` are the files to put into
     the data set's folder. ``releases`` are the published folders, each with its
     archive; the first can be downloaded. ``class_names`` is the standard order
-    where it is known.
+    where it is known, ``train_count`` the number of images in the published
+    training list of a set that is taken as listed.
     """
 
     name: str
@@ -62,6 +63,7 @@ class DatasetInfo:
     how_to_get: str
     releases: tuple[tuple[str, str], ...] = ()
     class_names: tuple[str, ...] | None = None
+    train_count: int | None = None
 
 
 # Of the balanced CIFAR-10 training set; LDAM-DRW, GCL and GALA use them for CIFAR-100 too.
@@ -161,6 +163,7 @@ _ALL = (
         name="imagenet_lt",
         title="ImageNet-LT",
         num_classes=1000,
+        train_count=115_846,
         how_to_get="ImageNet_LT_{train,val,test}.txt and ImageNet's train/ and val/",
         **_LISTED,
         model="resnet50",
@@ -170,6 +173,7 @@ _ALL = (
         name="places_lt",
         title="Places-LT",
         num_classes=365,
+        train_count=62_500,
         how_to_get="Places_LT_{train,val,test}.txt and the folders they name",
         **_LISTED,
         model="resnet152",
@@ -179,6 +183,7 @@ _ALL = (
         name="inaturalist2017",
         title="iNaturalist 2017",
         num_classes=5089,
+        train_count=579_184,
         how_to_get="train2017.json, val2017.json and train_val_images/",
         **_LISTED,
         model="resnet50",
@@ -188,6 +193,7 @@ _ALL = (
         name="inaturalist2018",
         title="iNaturalist 2018",
         num_classes=8142,
+        train_count=437_513,
         how_to_get="iNaturalist18_{train,val}.txt or {train,val}2018.json and train_val2018/",
         **_LISTED,
         model="resnet50",

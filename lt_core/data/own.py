@@ -27,7 +27,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lt_core.data.catalog import IMAGENET, DatasetInfo
-from lt_core.data.long_tail import FEW_BELOW, MANY_ABOVE
 from lt_core.errors import ConfigError, DataError
 
 PREFIX = "folder:"
@@ -45,7 +44,6 @@ _COLUMNS = {
     "split": ("split", "set"),
 }
 _SHOWN = 5
-_CLASSES_SHOWN = _PROBLEMS_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -121,77 +119,9 @@ def load(name: str, split: str):
     )
 
 
-def look(path: str | os.PathLike, open_each: bool = False) -> tuple[str, int]:
-    """What lies in a folder of images, in lines, and how many problems there are.
-
-    ``open_each`` decodes every image, which takes some milliseconds per image, and finds test
-    images that are also training images; without it files are only listed.
-    """
-    read.cache_clear()  # files may have changed since
-    tree = read(_place(f"{PREFIX}{path}"))
-    lines = [f"{tree.path}: {len(tree.class_names)} classes"]
-    for split in ("train", "val", "test"):
-        if tree.images.get(split):
-            lines.append(f"{split}: {sum(tree.counts(split))} images")
-    counts = tree.counts("train")
-    if counts:
-        ranked = sorted(zip(counts, tree.class_names, strict=True), key=lambda pair: -pair[0])
-        (most, head), (least, tail) = ranked[0], ranked[-1]
-        many, few = sum(n > MANY_ABOVE for n in counts), sum(n < FEW_BELOW for n in counts)
-        lines += [
-            f"factor: {most / least:.4g} ({head} has {most} training images, {tail} {least})",
-            f"groups: {many} many (more than {MANY_ABOVE} training images), "
-            f"{len(counts) - many - few} medium, {few} few (fewer than {FEW_BELOW})",
-            f"per class: {', '.join(f'{name} {n}' for n, name in ranked[:_CLASSES_SHOWN])}"
-            + (f" and {len(ranked) - _CLASSES_SHOWN} more" if len(ranked) > _CLASSES_SHOWN else ""),
-        ]
-    if tree.others:
-        lines.append(f"other files: {tree.others}, not images by their names, left alone")
-    problems = list(tree.problems)
-    if open_each:
-        paths = {
-            split: [tree.path / file for file, _ in tree.images[split]] for split in tree.images
-        }
-        digests, unreadable = _opened([path for part in paths.values() for path in part])
-        lines.append(f"opened: {len(digests)} images, {len(unreadable)} of them cannot be read")
-        problems += unreadable
-        trained = {digests[path]: path for path in paths["train"]}
-        again = [path for split in ("val", "test") for path in paths[split]]
-        problems += [
-            f"{path}: the same file as the training image {trained[digests[path]]}"
-            for path in again
-            if digests[path] in trained
-        ]
-    more = len(problems) - _PROBLEMS_SHOWN
-    lines += [f"problem: {problem}" for problem in problems[:_PROBLEMS_SHOWN]]
-    if more > 0:
-        lines.append(f"and {more} problems more")
-    if not tree.problems:
-        lines.append(f"name of the data set: {tree.name}")
-    return "\n".join(lines), len(problems)
-
-
-def _opened(paths: list[Path]) -> tuple[dict[Path, bytes], list[str]]:
-    """The hash of every file, and what is wrong with those that cannot be decoded."""
-    from lt_core.data.images import decode, in_threads, read_bytes
-
-    def opened(path: Path) -> tuple[bytes, str | None]:
-        try:
-            content = read_bytes(path)
-            digest = hashlib.sha256(content).digest()
-            decode(content, str(path))
-        except DataError as error:
-            return os.fsencode(path), str(error)  # what cannot be read is like nothing else
-        return digest, None
-
-    found = in_threads(opened, paths)
-    digests = {path: digest for path, (digest, _) in zip(paths, found, strict=True)}
-    return digests, [problem for _, problem in found if problem]
-
-
 def usable(name: str) -> Tree:
     """The tree that ``folder:…`` names; DataError where something in it cannot be used."""
-    tree = read(_place(name))
+    tree = read(place(name))
     if tree.problems:
         more = len(tree.problems) - _SHOWN
         raise DataError(
@@ -202,7 +132,7 @@ def usable(name: str) -> Tree:
     return tree
 
 
-def _place(name: str) -> Path:
+def place(name: str) -> Path:
     """The folder that ``folder:DIR`` or ``folder:NAME@DIGEST`` means."""
     given = name.removeprefix(PREFIX).strip()
     if not given:
@@ -216,10 +146,10 @@ def _place(name: str) -> Path:
     root = os.environ.get("LT_DATA_ROOT")
     near = [Path(root).expanduser() / own_name] if root else []
     known = [Path(entry) for entry in os.environ.get(FOLDERS, "").split(os.pathsep) if entry]
-    places = [place for place in (*known, *near) if place.name == own_name and os.path.isdir(place)]
-    for place in places:
-        if read(place.absolute()).name == PREFIX + given:
-            return place.absolute()
+    places = [near for near in (*known, *near) if near.name == own_name and os.path.isdir(near)]
+    for found in places:
+        if read(found.absolute()).name == PREFIX + given:
+            return found.absolute()
     raise DataError(
         f"{name}: no folder {own_name} with these classes and numbers of images in "
         f"{', '.join(map(str, places)) or 'LT_FOLDERS or LT_DATA_ROOT'}; give {PREFIX}DIR, or "

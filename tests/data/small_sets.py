@@ -26,6 +26,7 @@ def shrink(monkeypatch, name="cifar10", **changes):
         "image_shape": (3, 8, 8),
         "class_names": CLASSES,
         "holdout": 2,
+        "train_count": None,
     }
     info = replace(catalog.info(name), **{**small, **changes})
     monkeypatch.setitem(catalog._CATALOG, name, info)

@@ -25,7 +25,7 @@ LISTS = {
 def listed(request, tmp_path, monkeypatch):
     """Three classes of a set, in its own layout: the name, and the root that holds it."""
     name = request.param
-    small = dataclasses.replace(catalog.info(name), num_classes=3)
+    small = dataclasses.replace(catalog.info(name), num_classes=3, train_count=None)
     monkeypatch.setitem(catalog._CATALOG, name, small)
     monkeypatch.setattr(listfile, "published_counts", lambda name: None)
     folder = tmp_path / name
@@ -80,10 +80,21 @@ def test_a_missing_image_is_found_before_training(listed, tmp_path):
     assert not list((tmp_path / "store").rglob("checkpoint*"))
 
 
+def test_look_counts_what_the_list_has(listed, call):
+    name, root = listed
+    code, out, lines = call(f"look {name} --open", "--data-root", root)
+    assert code == 0, lines
+    assert f"{name}: 3 classes" in out
+    assert "train: 11 images" in out
+    assert "test: 6 images" in out
+    assert "factor: 3 (" in out
+    assert ", 0 of them cannot be read" in out
+
+
 def test_the_published_places_lt_is_known():
     counts = listfile.published_counts("places_lt")
     assert (len(counts), sum(counts), max(counts), min(counts)) == (365, 62500, 4980, 5)
-    assert data.info("places_lt").num_classes == 365
+    assert (data.info("places_lt").num_classes, data.info("places_lt").train_count) == (365, 62500)
     assert listfile.published_counts("imagenet_lt") is None
 
 
@@ -93,7 +104,9 @@ def test_another_list_of_places_lt_is_told_apart(tmp_path, monkeypatch):
     for n in range(2):
         write_jpeg(tmp_path / f"places_lt/{n}.jpg")
     (tmp_path / "places_lt/Places_LT_train.txt").write_text("0.jpg 0\n1.jpg 1\n")
-    with pytest.warns(UserWarning, match="not the published list of places_lt: 2 images instead"):
+    with pytest.warns(
+        UserWarning, match="not the published list of places_lt: 2 images where that has 62500"
+    ):
         data.load("places_lt", "train", root=tmp_path)
 
 

@@ -1,0 +1,110 @@
+"""What ``lt-core look`` says about images on disk: counts, factor, groups, what is damaged."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from lt_core.data import catalog, own
+from lt_core.data.long_tail import FEW_BELOW, MANY_ABOVE
+from lt_core.errors import DataError
+
+#: Classes and problems that are named; of others there is the number.
+SHOWN = 20
+
+
+def look(
+    name: str, open_each: bool = False, root: str | os.PathLike | None = None
+) -> tuple[str, int]:
+    """What a folder of images, or the published list of a large set, holds; in lines.
+
+    Also how many problems there are. ``open_each`` decodes every image, which takes some
+    milliseconds per image, and finds test images that are also training images; without it
+    files are only listed.
+    """
+    if name in catalog.names() and catalog.info(name).head_count is None:
+        return _listed(name, open_each, root)
+    own.read.cache_clear()  # files may have changed since
+    tree = own.read(own.place(f"{own.PREFIX}{name}"))
+    lines = [f"{tree.path}: {len(tree.class_names)} classes"]
+    splits = {split: [tree.path / file for file, _ in tree.images[split]] for split in tree.images}
+    lines += _sizes(splits) + _profile(tree.counts("train"), tree.class_names)
+    if tree.others:
+        lines.append(f"other files: {tree.others}, not images by their names, left alone")
+    problems = list(tree.problems)
+    if open_each:
+        problems += _damage(splits, lines)
+    lines += _some(problems)
+    if not tree.problems:
+        lines.append(f"name of the data set: {tree.name}")
+    return "\n".join(lines), len(problems)
+
+
+def _listed(name: str, open_each: bool, root: str | os.PathLike | None) -> tuple[str, int]:
+    """The same of a set that comes with lists, whose entries loading compares with the files."""
+    from lt_core.data import loading
+
+    loaded = {split: loading.load(name, split, root=root) for split in ("train", "test")}
+    splits = {
+        split: [dataset.images.folder / path for path in dataset.images.paths]
+        for split, dataset in loaded.items()
+    }
+    train = loaded["train"]
+    lines = [f"{name}: {train.num_classes} classes", *_sizes(splits)]
+    lines += _profile(train.class_counts, train.class_names)
+    problems = _damage(splits, lines) if open_each else []
+    return "\n".join(lines + _some(problems)), len(problems)
+
+
+def _sizes(splits: dict[str, list[Path]]) -> list[str]:
+    return [f"{split}: {len(paths)} images" for split, paths in splits.items() if paths]
+
+
+def _profile(counts: Sequence[int], class_names: Sequence[str]) -> list[str]:
+    """Factor, groups and the largest classes of training images."""
+    if not counts:
+        return []
+    ranked = sorted(zip(counts, class_names, strict=True), key=lambda pair: -pair[0])
+    (most, head), (least, tail) = ranked[0], ranked[-1]
+    many, few = sum(n > MANY_ABOVE for n in counts), sum(n < FEW_BELOW for n in counts)
+    more = f" and {len(ranked) - SHOWN} more" if len(ranked) > SHOWN else ""
+    return [
+        f"factor: {most / least:.4g} ({head} has {most} training images, {tail} {least})",
+        f"groups: {many} many (more than {MANY_ABOVE} training images), "
+        f"{len(counts) - many - few} medium, {few} few (fewer than {FEW_BELOW})",
+        f"per class: {', '.join(f'{name} {n}' for n, name in ranked[:SHOWN])}{more}",
+    ]
+
+
+def _damage(splits: dict[str, list[Path]], lines: list[str]) -> list[str]:
+    """What is wrong with the images themselves; how many were opened joins ``lines``."""
+    from lt_core.data.images import decode, in_threads, read_bytes
+
+    def opened(path: Path) -> tuple[bytes, str | None]:
+        try:
+            content = read_bytes(path)
+            digest = hashlib.sha256(content).digest()
+            decode(content, str(path))
+        except DataError as error:
+            return os.fsencode(path), str(error)  # what cannot be read is like nothing else
+        return digest, None
+
+    paths = [path for part in splits.values() for path in part]
+    found = dict(zip(paths, in_threads(opened, paths), strict=True))
+    problems = [problem for _, problem in found.values() if problem]
+    lines.append(f"opened: {len(found)} images, {len(problems)} of them cannot be read")
+    trained = {found[path][0]: path for path in splits["train"]}
+    return problems + [
+        f"{path}: the same file as the training image {trained[found[path][0]]}"
+        for split in splits.keys() - {"train"}
+        for path in splits[split]
+        if found[path][0] in trained
+    ]
+
+
+def _some(problems: list[str]) -> list[str]:
+    more = len(problems) - SHOWN
+    lines = [f"problem: {problem}" for problem in problems[:SHOWN]]
+    return [*lines, f"and {more} problems more"] if more > 0 else lines
