@@ -141,17 +141,6 @@ def test_lines_of_another_length_are_refused():
         plots.lines(ax, [1, 2, 3], {"softmax": np.ones(4)})
 
 
-@pytest.mark.parametrize("methods", [2, 5])
-def test_training_curves_are_means_over_the_seeds(methods):
-    seeds = [pd.DataFrame({"epoch": [1, 2, 3], "top1": values}) for values in RUNS]
-    figure, ax = plt.subplots()
-    plots.training_curves(ax, {f"method_{k}": seeds for k in range(methods)})
-    for line in ax.lines:
-        np.testing.assert_allclose(line.get_xydata(), np.column_stack([[1, 2, 3], MEAN]))
-    assert len(ax.collections) == (methods if methods <= 3 else 0)  # bands
-    figure.canvas.draw()
-
-
 @pytest.mark.parametrize("num_classes", [2, 10, 100])
 def test_points_by_rank_are_means_in_the_colours_of_the_ranks(num_classes):
     values = np.random.default_rng(0).uniform(1, 9, (3, num_classes))

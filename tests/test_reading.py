@@ -42,7 +42,7 @@ def test_significance_lists_what_noise_does_not_explain():
     text = tables.significance(differences)
     assert text.startswith("2 of 3 rows differ")
     assert text.endswith("Not tested, having no runs of their own: `gala+rebalance`.")
-    assert "`ghm` (-20." in text or "`ghm` (-19." in text
+    assert "`ghm` (−20." in text or "`ghm` (−19." in text
     assert "`focal`" not in text
     same = tables.differences(shown(accuracy=dict.fromkeys(METHODS, 60.0)), 100)
     assert "`focal`" not in tables.significance(same)
@@ -51,6 +51,21 @@ def test_significance_lists_what_noise_does_not_explain():
 @pytest.mark.parametrize("frame", [{"seeds": 1}, {"finished": 0}])
 def test_no_significance_without_repetition(frame):
     assert "nothing to test by" in tables.significance(tables.differences(shown(**frame), 100))
+
+
+def test_a_single_run_is_shown_and_not_judged():
+    plan = tables.plan("table1", "digits", [100], ["softmax", "focal"], seeds=3)
+    plan += tables.plan("table1", "digits", [100], ["icb"], seeds=1)
+    noise = {config.key: (3 * i % 7) / 10 for i, config in enumerate(plan)}
+    accuracy = {"softmax": 60, "focal": 50, "icb": 90}
+    frame = records(plan, lambda config: accuracy[config.method] + noise[config.key])
+    found = tables.differences(tables.cells(frame, "table1", plan), 100)
+    assert found["p_holm"].isna().to_dict() == {"icb": True, "focal": False}
+    assert found["low"].notna().all()
+    text = tables.significance(found)
+    assert text.startswith("1 of 1 rows differ")
+    assert "`focal` (−10.0)" in text
+    assert text.endswith("Not tested, having a single run: `icb`.")
 
 
 def test_trade_is_against_the_baseline_in_each_group_that_exists():

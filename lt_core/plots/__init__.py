@@ -42,7 +42,7 @@ __all__ = ["BASELINE_COLOR", "DASHES", "MARKERS", "METHOD_COLOR", "end_labels", 
 __all__ += ["accuracy_by_class_rank", "class_profile", "coverage", "difference_intervals"]
 __all__ += ["dumbbells", "ranked_differences"]
 __all__ += ["group_accuracy", "lines", "plain", "points_by_rank", "push_matrices"]
-__all__ += ["rank_colors", "shares_against_prior", "style", "training_curves"]
+__all__ += ["rank_colors", "shares_against_prior", "style"]
 
 
 def lines(
@@ -77,23 +77,6 @@ def lines(
         ax.set_xticks(axes["xticks"], axes.get("xticklabels", [f"{x:g}" for x in axes["xticks"]]))
         ax.minorticks_off()
     end_labels(ax, x[-1], ends)
-
-
-def training_curves(
-    ax: Axes,
-    histories: Mapping[str, Sequence[pd.DataFrame]],
-    column: str = "top1",
-    baseline: str = "softmax",
-) -> None:
-    """``column`` of each method's histories, one per seed, against the epoch.
-
-    Up to three lines come with bands of ±1 standard deviation.
-    """
-    curves = {label: np.stack([run[column] for run in runs]) for label, runs in histories.items()}
-    epochs = next(iter(histories.values()))[0]["epoch"].to_numpy()
-    ylabel = {"top1": "test accuracy, %"}.get(column, column)
-    spread = "band" if len(curves) <= 3 else ""
-    lines(ax, epochs, curves, baseline=baseline, spread=spread, xlabel="epoch", ylabel=ylabel)
 
 
 def class_profile(ax: Axes, class_counts: Sequence[int], small: bool = False) -> None:

@@ -91,7 +91,8 @@ def ranking(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> st
 def differences(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> pd.DataFrame:
     """The methods at ``factor`` against ``baseline``: see :func:`.compare_methods`.
 
-    Every run counts once. A re-balanced row has no runs of its own and is left out;
+    Every run counts once. A method with a single run has a difference and an interval, from the
+    scatter of the others, but no p. A re-balanced row has no runs of its own and is left out;
     ``attrs["left_out"]`` of the result names those rows, ``attrs["no_shared_seed"]`` the
     methods whose difference cannot be estimated. Raises ConfigError where the cells are of
     several experiments: seeds are shared, and noise is alike, within one only.
@@ -101,6 +102,9 @@ def differences(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -
     own = part.loc[~copies, ["method", "seeds", "values"]]
     runs = own.explode(["seeds", "values"]).rename(columns={"seeds": "seed", "values": "top1"})
     table = compare_methods(runs.astype({"top1": float}), baseline)
+    single = table["n"] < 2
+    table.loc[single, ["p", "p_holm"]] = np.nan
+    table.attrs["single"] = tuple(table.index[single])
     table.attrs["left_out"] = tuple(part.loc[copies, "method"])
     return table
 
@@ -108,19 +112,20 @@ def differences(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -
 def significance(differences: pd.DataFrame, baseline: str = "softmax") -> str:
     """Which of the ``differences`` noise does not explain, after Holm's correction."""
     nothing = f"There is nothing to test by: differences from {_code(baseline)} need"
-    found = differences[differences["p_holm"] < ALPHA]
+    found, tested = differences[differences["p_holm"] < ALPHA], differences["p_holm"].count()
     listed = ", ".join(
-        f"{_code(name)} ({row['difference']:+.1f})" for name, row in found.iterrows()
+        f"{_code(name)} ({_signed(row['difference'])})" for name, row in found.iterrows()
     )
     text = (
-        f"{len(found)} of {len(differences)} rows differ from {_code(baseline)} by more than "
-        f"noise explains (Holm-adjusted p < {ALPHA}){': ' if listed else ''}{listed}."
+        f"{len(found)} of {tested} rows differ from {_code(baseline)} by more than noise "
+        f"explains (Holm-adjusted p < {ALPHA}){': ' if listed else ''}{listed}."
     )
     if differences.empty:
         text = f"{nothing} runs of it and of another method, with a seed in common."
-    elif differences["p_holm"].isna().all():
+    elif not tested:
         text = f"{nothing} several seeds that differ."
     reasons = {
+        "single" if tested else "": "having a single run",
         "no_shared_seed": f"having no seed in common with {_code(baseline)}",
         "left_out": "having no runs of their own",
     }
@@ -141,7 +146,7 @@ def trade(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> str:
         return f"Groups are compared once `{baseline}` and another method have finished runs."
     best = others.loc[others["mean"].idxmax()]
     change = [
-        f"{best[group] - reference[group].iloc[0]:+.1f} points on *{group}*"
+        f"{_signed(best[group] - reference[group].iloc[0])} points on *{group}*"
         for group in GROUPS
         if pd.notna(best[group])
     ]
@@ -216,6 +221,10 @@ def _run(cells: pd.DataFrame, factor: float) -> pd.DataFrame:
 def _as_trained(cells: pd.DataFrame, factor: float) -> pd.DataFrame:
     part = _run(cells, factor)
     return part[~part["rebalanced"].astype(bool)]
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 1) + 0.0:+.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _percent(value: float) -> str:

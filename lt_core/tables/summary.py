@@ -108,7 +108,7 @@ def by_class(
 def by_epoch(
     cells: pd.DataFrame, factor: float, history: pd.DataFrame
 ) -> dict[str, list[pd.DataFrame]]:
-    """By method the histories of its runs at ``factor``, as ``plots.training_curves`` takes them.
+    """By method the histories of its runs at ``factor``.
 
     ``history`` as in :class:`lt_core.runs.records.Results`; a re-balanced row has none of its own.
     """
