@@ -4,7 +4,7 @@
     python3 start.py             a small Table 1, the book around it, where to open it
     python3 start.py test        the tests; what follows is passed on to pytest
     python3 start.py setup       only the environment
-    python3 start.py picture     draw the README's picture again from the last Table 1
+    python3 start.py picture     draw the picture of README and book again from the records
 
 All share one environment, .venv, which is made once and again only when pyproject.toml
 or Python changed. Nothing outside this folder is written.
@@ -26,7 +26,6 @@ STAMP = VENV / "ready"
 OLDEST = (3, 11)
 OTHERS = ("python3.14", "python3.13", "python3.12", "python3.11")
 WANTED = ("--editable", ".[all]")
-PICTURE = ROOT / "book" / "table1.png"
 
 
 def main(arguments):
@@ -73,12 +72,7 @@ def run_tests(*arguments):
 
 
 def picture():
-    program = "import sys; from lt_core import book; book.save_figure(*sys.argv[1:])"
-    executed = ROOT / "runs" / "reproduce_table1.ipynb"
-    if not executed.is_file():
-        stop(f"{executed} is not there yet; python3 start.py makes Table 1 and executes it.")
-    arguments = [str(executed), "table1-class-rank", str(PICTURE)]
-    return call([venv_python(), "-c", program, *arguments])
+    return call([venv_python(), "book/front_picture.py"])
 
 
 def lt_core(*arguments):

@@ -149,8 +149,8 @@ def test_the_main_job_reproduces_and_builds_and_says_where(start, capsys):
 def test_the_readme_names_the_commands_that_exist():
     readme = (ROOT / "README.md").read_text()
     assert "python3 start.py test" in readme
-    assert (ROOT / "book/table1.png").stat().st_size < 300_000
-    for path in ("LICENSE", "book/how_to_read.md", "notebooks/reproduce_table1.ipynb"):
+    assert (ROOT / "book/front.png").stat().st_size < 300_000
+    for path in ("LICENSE", "book/how_to_read.md", "results/rehearsal.csv"):
         assert path in readme
         assert (ROOT / path).exists()
 
@@ -161,13 +161,3 @@ def test_bytecode_is_kept_where_python_is_told_not_to(tmp_path, monkeypatch):
     spec.loader.exec_module(module)
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     assert module.call([sys.executable, "-c", "import sys; sys.exit(sys.dont_write_bytecode)"]) == 0
-
-
-def test_a_picture_needs_an_executed_table(start, capsys):
-    with pytest.raises(SystemExit) as ended:
-        start.picture()
-    assert ended.value.code == 1
-    said = capsys.readouterr().err.strip()
-    assert said.endswith("is not there yet; python3 start.py makes Table 1 and executes it.")
-    assert "\n" not in said
-    assert start.calls == []

@@ -6,6 +6,6 @@ all notebooks of the book, ``pages`` makes the pages, ``reproduction`` fills a t
 
 from lt_core import lazily
 
-__all__ = ["BookError", "Page", "build", "execute", "metrics", "save_figure"]
+__all__ = ["BookError", "Page", "build", "execute", "metrics"]
 
 __getattr__ = lazily(__name__, dict.fromkeys(__all__, "building"))

@@ -98,18 +98,6 @@ def execute(
     return [_without_output(p, work) if p in stale and p not in wanted else p for p in pages]
 
 
-def save_figure(executed: str | os.PathLike, name: str, target: str | os.PathLike) -> None:
-    """Write the figure ``name`` of an executed notebook to the PNG file ``target``.
-
-    The name is that of the cell's metadata, ``mystnb.figure.name``. The README's picture is
-    made so.
-    """
-    pictures = book_pages.figures(Path(executed))
-    if name not in pictures:
-        raise errors.unknown(f"figure of {Path(executed).name}", name, pictures)
-    Path(target).write_bytes(pictures[name])
-
-
 def metrics(executed: Path) -> Path:
     """Where a notebook's last cell writes its numbers, if it has ``metrics_path``."""
     return executed.with_suffix(".metrics.json")

@@ -6,7 +6,6 @@ pages replace the old ones only if there was none.
 
 from __future__ import annotations
 
-import base64
 import copy
 import json
 import os
@@ -40,16 +39,10 @@ def assemble(root: Path, source: Path, executed: Mapping[Path, Path]) -> None:
     shutil.copytree(root / "book", source / "book", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("_config.yml", "_toc.yml"):
         shutil.copyfile(root / name, source / name)
-    (source / "book/_figures").mkdir(exist_ok=True)
-    picture = source / "book/table1.png"  # the README's: until Table 1's notebook is executed
-    if picture.exists():
-        shutil.copyfile(picture, source / "book/_figures/table1-class-rank.png")
     for notebook, done in executed.items():
         target = source / notebook.relative_to(root)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(shown(done), encoding="utf-8")
-        for name, picture in figures(done).items():
-            (source / "book/_figures" / f"{name}.png").write_bytes(picture)
 
 
 def shown(executed: Path) -> str:
@@ -147,17 +140,6 @@ def render(work: Path, html: Path) -> Path:
     shutil.rmtree(html, ignore_errors=True)
     shutil.move(built / "html", html)
     return html / "index.html"
-
-
-def figures(executed: Path) -> dict[str, bytes]:
-    """Named PNG figures of an executed notebook."""
-    found = {}
-    for cell in json.loads(executed.read_text("utf-8"))["cells"]:
-        name = cell["metadata"].get("mystnb", {}).get("figure", {}).get("name")
-        for shown in cell.get("outputs", []):
-            if name and "image/png" in shown.get("data", {}):
-                found[name] = base64.b64decode("".join(shown["data"]["image/png"]))
-    return found
 
 
 def say_under_title(notebook: nbformat.NotebookNode, sentence: str) -> None:

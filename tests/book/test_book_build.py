@@ -106,10 +106,6 @@ def test_pages_show_the_execution_and_not_this_machine(root):
     made_with = re.escape(environment.installed("torch"))
     assert re.search(rf"Executed on \d\d\d\d-.*PyTorch {made_with}", page)
     assert str(root) not in page
-    book.save_figure(root / "runs/one.ipynb", "a-line", root / "line.png")
-    assert (root / "line.png").read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(errors.ConfigError, match="did you mean 'a-line'"):
-        book.save_figure(root / "runs/one.ipynb", "a-lines", root / "line.png")
 
 
 def test_a_page_at_full_size_says_nothing_about_its_size(root):
@@ -219,9 +215,3 @@ def test_notebooks_left_out_say_that_they_were_not_executed(root, capsys):
     assert all(notebooks.finished(page.executed) for page in again)
     kept = book.execute(root, quick=True, only=["one"])  # what is fresh stays
     assert all(notebooks.finished(page.executed) for page in kept)
-
-
-def test_the_first_page_has_its_picture_before_table_1_is_executed(tmp_path):
-    book_pages.assemble(ci_book.ROOT, tmp_path / "source", {})
-    picture = tmp_path / "source/book/_figures/table1-class-rank.png"
-    assert picture.read_bytes() == (ci_book.ROOT / "book/table1.png").read_bytes()
