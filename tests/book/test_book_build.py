@@ -106,6 +106,9 @@ def test_pages_show_the_execution_and_not_this_machine(root):
     made_with = re.escape(environment.installed("torch"))
     assert re.search(rf"Executed on \d\d\d\d-.*PyTorch {made_with}", page)
     assert str(root) not in page
+    assert '<meta property="og:title" content="One" />' in page
+    assert '<meta name="description" content="The long tail, from the gradient up" />' in page
+    assert '<link rel="icon" href="../_static/favicon.svg"' in page
 
 
 def test_a_page_at_full_size_says_nothing_about_its_size(root):
