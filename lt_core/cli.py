@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
+import statistics
 import sys
 import time
 import warnings
@@ -249,17 +251,25 @@ def status(store: StorePath = Path("runs")) -> None:
         raise StoreError(
             f"{store}: {reason}; expected a store, which lt-core run, reproduce or merge has made"
         )
-    frame = runs.load(store)
+    found, set_aside = runs.scan(store)
     unfinished = runs.Store(store).unfinished()
-    print(f"{len(frame)} finished, {len(unfinished)} unfinished runs in {store}")
-    if "top1" in frame:
-        # Everything but the seeds: a mean over different experiments would mean nothing.
-        names = ["dataset", "imbalance_factor", "recipe", "overrides", "epochs", "precision"]
-        names += ["model", "classifier", "holdout", "method", "variant"]
-        names = [name for name in names if name in frame and frame[name].nunique() > 1]
-        groups = frame.groupby(names or ["method"], dropna=False)
-        print(groups["top1"].agg(["mean", "std", "count"]).round(2).to_string(na_rep="–"))
-    for reason in frame.attrs["set_aside"]:
+    print(f"{len(found)} finished, {len(unfinished)} unfinished runs in {store}")
+    # Everything but the seeds: a mean over different experiments would mean nothing.
+    names = ["dataset", "imbalance_factor", "recipe", "overrides", "epochs", "precision"]
+    names += ["model", "classifier", "holdout", "method", "variant"]
+    told = [{name: _word(run.record.get(name)) for name in names} for run in found]
+    names = [name for name in names if len({row[name] for row in told}) > 1] or ["method"]
+    groups: dict[tuple[str, ...], list[float]] = {}
+    for run, row in zip(found, told, strict=True):
+        groups.setdefault(tuple(row[name] for name in names), []).append(run.record["top1"])
+    lines = [[*names, "mean", "std", "count"]] if groups else []
+    for place, values in sorted(groups.items(), key=lambda group: list(map(_order, group[0]))):
+        spread = f"{statistics.stdev(values):.2f}" if len(values) > 1 else "–"
+        lines.append([*place, f"{statistics.fmean(values):.2f}", spread, str(len(values))])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        print("  ".join(map(str.ljust, line, widths)).rstrip())
+    for reason in set_aside:
         print(f"set aside: {reason}")
 
 
@@ -355,6 +365,15 @@ def main(arguments: list[str] | None = None) -> None:
     if code == INTERRUPTED:  # also typer's own answer to an interrupt
         print("lt-core: interrupted; call again to go on", file=sys.stderr)
     sys.exit(code or 0)
+
+
+def _word(value: object) -> str:
+    return "–" if value in (None, "") else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _order(word: str) -> tuple[float, str]:
+    """Numbers by their size, before words."""
+    return (float(word), "") if word.replace(".", "", 1).isdecimal() else (math.inf, word)
 
 
 def _interrupted(number: int, frame: object) -> None:

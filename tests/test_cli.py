@@ -294,8 +294,8 @@ def test_status_counts_and_names(call, tmp_path):
     assert code == 0
     lines = out.splitlines()
     assert lines[0] == f"3 finished, 1 unfinished runs in {tmp_path}"
-    assert any(line.split()[-3:] == ["55.0", "7.07", "2"] for line in lines)  # apart by variant
-    assert any(line.split()[-3:] == ["90.0", "–", "1"] for line in lines)  # one run: no scatter
+    assert any(line.split()[-3:] == ["55.00", "7.07", "2"] for line in lines)  # apart by variant
+    assert any(line.split()[-3:] == ["90.00", "–", "1"] for line in lines)  # one run: no scatter
     assert lines[-1].startswith(f"set aside: {damaged}")
 
 

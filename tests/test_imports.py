@@ -70,6 +70,7 @@ def test_refused_values_need_numpy_at_most(tmp_path, words):
 def test_a_run_imports_no_more_than_torch_and_a_finished_one_is_shown_without(tmp_path):
     assert imported(calling(RUN), tmp_path) == {"torch", "numpy"}
     assert imported(calling(RUN), tmp_path) <= {"numpy"}
+    assert imported(calling("status"), tmp_path) <= {"numpy"}
 
 
 def test_the_losses_need_torch_alone(tmp_path):
