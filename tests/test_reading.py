@@ -79,6 +79,11 @@ def test_trade_is_against_the_baseline_in_each_group_that_exists():
     assert "once" in tables.trade(shown(finished=0), 100)
 
 
+def test_trade_of_single_runs_says_so():
+    assert "a single run says nothing" in tables.trade(shown(seeds=1), 100)
+    assert "a single run" not in tables.trade(shown(), 100)
+
+
 def test_flattery_by_hand():
     assert "0.5 points on average and 0.5 at most" in tables.flattery(shown())
     assert "not known" in tables.flattery(shown(finished=0))

@@ -145,6 +145,8 @@ def trade(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> str:
     if reference.empty or others.empty:
         return f"Groups are compared once `{baseline}` and another method have finished runs."
     best = others.loc[others["mean"].idxmax()]
+    single = min(best["n"], reference["n"].iloc[0]) < 2
+    alone = "; a single run says nothing of the noise" if single else ""
     change = [
         f"{_signed(best[group] - reference[group].iloc[0])} points on *{group}*"
         for group in GROUPS
@@ -152,7 +154,7 @@ def trade(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> str:
     ]
     return (
         f"At factor {factor:g}, the highest row other than {_name(reference.iloc[0])} is "
-        f"{_name(best)}, with {', '.join(change)} compared with it."
+        f"{_name(best)}, with {', '.join(change)} compared with it{alone}."
     )
 
 
