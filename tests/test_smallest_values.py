@@ -22,7 +22,7 @@ from lt_core.errors import ConfigError  # noqa: E402
 SCRIPT = Path(__file__).with_name("notebook_cells.py")
 TABLES = [p for p in ci_book.NOTEBOOKS if p.stem.startswith(("reproduce_", "table1_"))]
 CHAPTERS = [p for p in ci_book.NOTEBOOKS if p not in TABLES]
-DEAR = ("03_focal_and_ghm", "11_losses_elsewhere")  # at any values: half a minute each
+DEAR = ("05_focal_and_ghm", "losses_elsewhere")  # at any values: half a minute each
 OWN_LEAST = {"class_numbers": [10]}  # tens
 
 
@@ -80,7 +80,7 @@ def test_no_claim_is_checked_where_one_parameter_is_at_its_smallest():
 @pytest.mark.skipif("LT_DATA_ROOT" not in os.environ, reason="names the folder with cifar10/")
 def test_the_losses_elsewhere_train_on_real_images_too():
     values = {"dataset": "cifar10", "data_root": os.environ["LT_DATA_ROOT"], "epochs": 1}
-    (line,) = run([["11_losses_elsewhere", values, True, None]])
+    (line,) = run([["losses_elsewhere", values, True, None]])
     assert line["error"] is None
 
 
@@ -88,7 +88,7 @@ def test_the_losses_elsewhere_train_on_real_images_too():
 def test_a_list_may_come_as_text_which_is_what_papermill_makes_of_it():
     cases = [
         ["02_reweighting", {"lengths": "10,20", "seeds": 1}, True, "size"],
-        ["03_focal_and_ghm", {"class_numbers": "[10, 20]", "seeds": 1}, True, "as_written"],
-        ["03_focal_and_ghm", {"class_numbers": 10, "seeds": 1}, True, "as_written"],
+        ["05_focal_and_ghm", {"class_numbers": "[10, 20]", "seeds": 1}, True, "as_written"],
+        ["05_focal_and_ghm", {"class_numbers": 10, "seeds": 1}, True, "as_written"],
     ]
     assert [line["error"] for line in run(cases)] == [None] * len(cases)

@@ -144,8 +144,8 @@ def _written(name: str, class_name: str) -> tuple[dict[str, tuple[Any, Any]], bo
                 for argument, default in zip(
                     arguments.kwonlyargs, arguments.kw_defaults, strict=True
                 ):
-                    # Safe: the package's own source.
-                    kind = eval(ast.unparse(argument.annotation), dict(_ANNOTATIONS))
+                    written = ast.unparse(argument.annotation)
+                    kind = eval(written, dict(_ANNOTATIONS))  # safe: the package's own source
                     found[argument.arg] = kind, ast.literal_eval(default)
             case ast.Assign(targets=[ast.Name(id="takes_cosines")], value=ast.Constant(value)):
                 takes_cosines = value
