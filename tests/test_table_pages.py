@@ -129,7 +129,7 @@ def test_cost_counts_a_run_once_and_names_the_hardware():
     ((caption, cost),) = tables.render_cost(shown, frame).blocks
     assert caption == "a core; wall time, median; 0.1 hours in all"
     assert cost.set_index("method")["runs"].to_dict() == {"softmax": 4, "gala": 2}
-    assert set(cost["minutes a run"]) == {"1.50"}
+    assert set(cost["minutes per run"]) == {"1.50"}
 
 
 def test_what_was_not_run_is_one_sentence_in_the_place_of_rows():

@@ -40,7 +40,7 @@ class DatasetInfo:
     and taken as listed; ``test_count`` that of test images of every class.
     ``mean`` and ``std`` are per channel, as fractions of 1. ``flip`` says
     whether a mirrored image keeps its label. ``holdout`` is the number of
-    images a class that ``split="val"`` sets aside if not told. ``model`` and
+    images per class that ``split="val"`` sets aside if not told. ``model`` and
     ``recipe`` are the defaults of a run. ``how_to_get`` are the files to put into
     the data set's folder. ``releases`` are the published folders, each with its
     archive; the first can be downloaded. ``class_names`` is the standard order
@@ -87,7 +87,7 @@ _ALL = (
         head_count=124,
         test_count=50,
         image_shape=(1, 8, 8),
-        # Of the 124 images a class that the balanced training set holds.
+        # Of the 124 images per class that the balanced training set holds.
         mean=(0.3056,),
         std=(0.3758,),
         flip=False,  # a mirrored 2 is no digit

@@ -19,7 +19,7 @@ class Dataset:
 
     ``images`` uint8 ``(N, C, H, W)``, or a lazy source of the same shape that
     decodes on indexing; ``targets`` int64 ``(N,)`` in ``[0, num_classes)``;
-    ``class_counts`` images a class, by class; ``indices`` the rows chosen in
+    ``class_counts`` images per class, by class; ``indices`` the rows chosen in
     the source, whose files are ``files``; ``label_map`` the class that each
     label of the source became, or None where they agree; ``overlap`` the
     number of test images that are also training images, or None where the

@@ -56,7 +56,7 @@ def load(
 ) -> Dataset:
     """The images of one split of the data set ``name``.
 
-    ``split="train"`` is cut to :func:`class_counts` images a class, drawn by
+    ``split="train"`` is cut to :func:`class_counts` images per class, drawn by
     ``subset_seed``: within one source a larger factor's images are among a
     smaller one's. ``split="test"`` is the whole test set at every factor.
     ``split="val"`` holds ``holdout`` training images of each class (0: the

@@ -45,7 +45,7 @@ def candidates(
 ) -> Iterator[partial[Source]]:
     """The parquet files of ``split`` among ``files``, to be tried.
 
-    Where ``enough`` (images a class) is given and shard 0 holds that many,
+    Where ``enough`` (images per class) is given and shard 0 holds that many,
     shard 0 alone is read, even beside others: machines with and without the
     other shards then draw the same images. Otherwise every shard is needed.
     """

@@ -45,8 +45,8 @@ class Row:
 class Table:
     """A table's rows, and what a full reproduction of it covers, most wanted first.
 
-    ``beyond`` are rows that the paper's table does not have. They join it where the data
-    are not the paper's either, unless rows are asked for by name.
+    ``beyond`` holds further rows, which the paper's table lacks. They are part of the table on
+    data that the paper did not use, unless rows are asked for by name.
     """
 
     title: str
@@ -225,7 +225,7 @@ def wanted(
     """Every run of every table that public data allows, most wanted first.
 
     ``dataset`` keeps the runs on one data set, for a machine that holds only that one.
-    ``model`` and ``epochs`` make a rehearsal of it all, ``seeds`` limits the runs a cell.
+    ``model`` and ``epochs`` make a rehearsal of it all, ``seeds`` limits the runs per cell.
     Raises ConfigError for a data set that none of the tables wants.
     """
     configs, known = {}, {}

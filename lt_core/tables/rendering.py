@@ -119,7 +119,7 @@ def render_differences(differences: pd.DataFrame, baseline: str = "softmax") -> 
 
 
 def render_cost(cells: pd.DataFrame, runs: pd.DataFrame) -> Rendered:
-    """What training cost: by method the median minutes a run, a table for each hardware.
+    """What training cost: by method the median minutes per run, a table for each hardware.
 
     ``runs``: records. Runs of one method differ in data; read it as an order of magnitude.
     """
@@ -131,7 +131,7 @@ def render_cost(cells: pd.DataFrame, runs: pd.DataFrame) -> Rendered:
     for hardware, part in spent.groupby("hardware", sort=False):
         minutes = part.groupby("method", sort=False)["seconds"].agg(["median", "size"])
         frame = pd.DataFrame({"method": minutes.index, "runs": minutes["size"].to_numpy()})
-        frame["minutes a run"] = (minutes["median"] / 60).map("{:.2f}".format).to_numpy()
+        frame["minutes per run"] = (minutes["median"] / 60).map("{:.2f}".format).to_numpy()
         blocks.append(
             (
                 f"{hardware}; wall time, median; {part['seconds'].sum() / 3600:.1f} hours in all",

@@ -144,7 +144,7 @@ def compare_methods(runs: pd.DataFrame, baseline: str, value: str = "top1") -> p
     fitted by least squares with one residual for all methods; :math:`\alpha` is the
     ``difference``, with a 95 % interval ``low``, ``high`` for it alone, a two-sided
     ``p`` and ``p_holm``, adjusted for the number of methods (Holm 1979). Runs may be
-    missing. ``runs`` has the columns ``method``, ``seed`` and ``value``, a row a run.
+    missing. ``runs`` has the columns ``method``, ``seed`` and ``value``, a row per run.
 
     Returns a frame indexed by method, best first; empty without a run of ``baseline``.
     A difference can be estimated only if a chain of shared seeds leads from the method to

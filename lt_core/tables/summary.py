@@ -44,7 +44,7 @@ def cells(
     plan: Iterable[RunConfig] | None = None,
     methods: Iterable[str] | None = None,
 ) -> pd.DataFrame:
-    """One row a cell of ``table``, from the finished runs in ``records``.
+    """One row per cell of ``table``, from the finished runs in ``records``.
 
     With a ``plan`` exactly its runs count, by key. Without one, all runs of the table's
     rows and recipe count, by today's defaults, except those that held images out. A cell
@@ -146,7 +146,7 @@ def means(cells: pd.DataFrame) -> dict[str, float]:
 
 
 def trace(cells: pd.DataFrame) -> pd.DataFrame:
-    """The runs behind ``cells``, a row a run: where it stands, its seed, ``top1`` and key."""
+    """The runs behind ``cells``, a row per run: where it stands, its seed, ``top1`` and key."""
     where = [*BLOCK, "imbalance_factor", "method", "seeds", "values", "keys"]
     frame = cells.loc[cells["n"] > 0, where].explode(["seeds", "values", "keys"])
     return frame.rename(columns={"seeds": "seed", "values": "top1", "keys": "key"})

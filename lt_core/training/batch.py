@@ -76,7 +76,7 @@ def reproduce(
     rounding. ``time_budget`` in seconds, more than 0: past it everything stops at a
     checkpoint. ``progress`` shows a bar on a terminal, elsewhere a line per run and, once a
     minute, where a run stands. A run whose stored result is damaged is not trained again but
-    named, because only a person can say that it may go. ``workers`` and ``damaged`` concern
+    named; delete its folder to have it made again. ``workers`` and ``damaged`` concern
     images that stay on disk, as in :func:`~lt_core.training.train`.
 
     Raises :class:`~lt_core.errors.Unfinished` when runs remain for another call,

@@ -14,7 +14,7 @@ from PIL import Image
 from lt_core.data import catalog
 
 CLASSES = ("airplane", "automobile", "bird")
-TRAIN, TEST = 12, 4  # images a class
+TRAIN, TEST = 12, 4  # images per class
 
 
 def shrink(monkeypatch, name="cifar10", **changes):

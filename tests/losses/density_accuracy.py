@@ -51,7 +51,7 @@ def fed(density: CategoryDensity, gradients: torch.Tensor, batch_size: int) -> C
 
 
 def estimated_log_density(density: CategoryDensity, gradients: torch.Tensor) -> torch.Tensor:
-    """Log of the estimate at ``gradients`` ``(C, q)``, one row a category."""
+    """Log of the estimate at ``gradients`` ``(C, q)``, one row per category."""
     rows = [
         density.raw_weights(density.located(row), torch.full(row.shape, category))
         for category, row in enumerate(gradients)

@@ -112,7 +112,7 @@ class TestWeights:
         in steps gives the tail .13.
         """
         mixtures = [DISTRIBUTIONS[name] for name in ("late, 3 % hard", "early", "middle")]
-        arriving = np.array([16] * 2 + [1] * 12 + [0.3] * 20)  # samples a batch, on average
+        arriving = np.array([16] * 2 + [1] * 12 + [0.3] * 20)  # samples per batch, on average
         rng = np.random.default_rng(memory)
         steps, categories = 600, len(arriving)
         density = create(kind, classes=len(mixtures) * categories, memory=memory)
