@@ -1,16 +1,16 @@
 """Sphinx extension: what a page says to the eye it says to a screen reader too."""
 
-#: What the page holds -> what it holds instead. The label of a folded cell says the same
-#: for all of them and hides what its text says; the corner of a table of pandas heads nothing.
-MENDED = {
-    '<summary aria-label="Toggle hidden content">': "<summary>",
-    "<th></th>": "<td></td>",
-}
+import re
+
+#: The label of a folded cell, the same for all of them, hides what the cell's text says.
+LABEL = '<summary aria-label="Toggle hidden content">'
+#: A corner of a table of pandas, which heads nothing.
+CORNER = re.compile(r"<th([^>]*)>(?:\s|&nbsp;)*</th>")
 
 
 def mend(app, pagename, templatename, context, doctree):
-    for found, instead in MENDED.items() if "body" in context else ():
-        context["body"] = context["body"].replace(found, instead)
+    if "body" in context:
+        context["body"] = CORNER.sub(r"<td\1></td>", context["body"].replace(LABEL, "<summary>"))
 
 
 def setup(app):

@@ -22,7 +22,7 @@ from lt_core.parameters import Range, convert_fields, in_range
 ON_DISK = ("image_size", "smallest_crop", "colour_jitter")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Augmentation:
     """What is done to a training image, in the order of the fields.
 

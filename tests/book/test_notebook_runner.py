@@ -538,7 +538,7 @@ def test_plain_papermill_keeps_runs_in_the_checkout(tmp_path, folder):
     (checkout / "lt_core").symlink_to(ROOT / "lt_core")
     shutil.copy(ROOT / "pyproject.toml", checkout)
     notebook = nbformat.read(ROOT / "notebooks/reproduce_table1.ipynb", as_version=4)
-    (trains,) = (i for i, cell in enumerate(notebook.cells) if "reproduce(plan" in cell.source)
+    (trains,) = (i for i, cell in enumerate(notebook.cells) if "tables.page(" in cell.source)
     notebook.cells = notebook.cells[: trains + 1]  # the tables below it take their time
     nbformat.write(notebook, checkout / "notebooks/reproduce_table1.ipynb")
     source = os.path.relpath(checkout / "notebooks/reproduce_table1.ipynb", checkout / folder)

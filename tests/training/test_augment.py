@@ -32,7 +32,9 @@ def test_crops_and_flips_equal_torchvision_exactly(shape, padding, flip, device)
 
 
 def test_the_border_is_black():
-    bank = ImageBank(torch.full((400, 3, 4, 4), 255, dtype=torch.uint8), Augmentation(2, True))
+    bank = ImageBank(
+        torch.full((400, 3, 4, 4), 255, dtype=torch.uint8), Augmentation(crop_padding=2, flip=True)
+    )
     feed, plan = loaded(bank)
     pixels = feed.batch(positions(bank))
     inside_y = 4 - (plan.top - 2).abs()
@@ -42,7 +44,9 @@ def test_the_border_is_black():
     assert Normaliser([0.5] * 3, [0.25] * 3, 4)(pixels).min() == -2  # 0 before normalising
 
 
-EVERYTHING = Augmentation(4, True, autoaugment="cifar10", cutout=16, mixup_alpha=1.0)
+EVERYTHING = Augmentation(
+    crop_padding=4, flip=True, autoaugment="cifar10", cutout=16, mixup_alpha=1.0
+)
 
 
 def test_plans_follow_from_seed_and_epoch_alone():
@@ -56,7 +60,7 @@ def test_plans_follow_from_seed_and_epoch_alone():
     assert torch.equal(before, torch.random.get_rng_state())
     # Switching one kind of augmentation on leaves the draws of the others alone.
     assert torch.equal(plan.order, draw_plan(Augmentation(), 500, SIZE, 3, 7).order)
-    assert torch.equal(plan.top, draw_plan(Augmentation(4), 500, SIZE, 3, 7).top)
+    assert torch.equal(plan.top, draw_plan(Augmentation(crop_padding=4), 500, SIZE, 3, 7).top)
     assert torch.equal(plan.hole, draw_plan(Augmentation(cutout=2), 500, SIZE, 3, 7).hole)
 
 
@@ -99,7 +103,7 @@ def test_cutout_areas_follow_the_published_distribution():
     assert result.pvalue > 1e-4
 
 
-@pytest.mark.parametrize("augmentation", [Augmentation(4, True), EVERYTHING])
+@pytest.mark.parametrize("augmentation", [Augmentation(crop_padding=4, flip=True), EVERYTHING])
 def test_a_new_epoch_keeps_every_address(augmentation):
     bank = ImageBank(noise(20), augmentation)
     feed, _ = loaded(bank, epoch=0)
@@ -113,7 +117,7 @@ def test_a_new_epoch_keeps_every_address(augmentation):
 
 
 def test_feeds_share_a_bank_without_touching_each_other():
-    bank = ImageBank(noise(20), Augmentation(4, True))
+    bank = ImageBank(noise(20), Augmentation(crop_padding=4, flip=True))
     one, _ = loaded(bank, seed=1)
     alone = one.batch(positions(bank))
     loaded(bank, seed=2)

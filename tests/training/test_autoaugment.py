@@ -81,8 +81,8 @@ def test_groups_equal_torchvision_image_by_image(name, size, device):
 @pytest.mark.parametrize("device", DEVICES)
 def test_an_epoch_equals_torchvision_after_crop_and_flip(device):
     images = smooth(400)
-    plain = ImageBank(images, Augmentation(4, True), device)
-    bank = ImageBank(images, Augmentation(4, True, autoaugment="cifar10"), device)
+    plain = ImageBank(images, Augmentation(crop_padding=4, flip=True), device)
+    bank = ImageBank(images, Augmentation(crop_padding=4, flip=True, autoaugment="cifar10"), device)
     cropped = loaded(plain, 0, 0)[0].batch(positions(plain))
     feed, plan = loaded(bank, 0, 0)
     pixels = feed.batch(positions(bank))
@@ -191,7 +191,7 @@ def test_the_host_does_not_wait_for_a_gpu():
 
 
 def test_grey_images_pass():
-    bank = ImageBank(noise(200, 1, 8, 8), Augmentation(1, autoaugment="cifar10"))
+    bank = ImageBank(noise(200, 1, 8, 8), Augmentation(crop_padding=1, autoaugment="cifar10"))
     assert loaded(bank)[0].batch(positions(bank)).shape == (200, 1, 8, 8)
 
 
