@@ -5,8 +5,8 @@
 relative to ``DIR``. Files are listed, never opened or stat-ed one by one: 100,000 take seconds.
 
 **The name.** A run's key must be the same wherever the images lie, so the data set is called
-``folder:NAME@DIGEST``: the folder's own name and eight digits of a hash of its class names and
-of their numbers of training and test images. ``folder:DIR`` becomes that name when a
+``folder:NAME@DIGEST``: the folder's own name and eight digits of a hash of its relative paths,
+each with its split and class; not of the pixels. ``folder:DIR`` becomes that name when a
 configuration is made, and the folder is remembered in the environment variable ``LT_FOLDERS``,
 which processes that are started from here inherit. Elsewhere ``folder:NAME@DIGEST`` is looked
 for in ``LT_FOLDERS`` and in the folder that ``LT_DATA_ROOT`` names.
@@ -72,8 +72,8 @@ class Tree:
 
     @property
     def name(self) -> str:
-        material = [self.class_names, self.counts("train"), self.counts(self.evaluated)]
-        text = json.dumps([self.path.name, *material], separators=(",", ":"))
+        used = {split: sorted(self.images[split]) for split in ("train", self.evaluated)}
+        text = json.dumps([self.path.name, self.class_names, used], separators=(",", ":"))
         return f"{PREFIX}{self.path.name}@{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
@@ -151,7 +151,7 @@ def place(name: str) -> Path:
         if read(found.absolute()).name == PREFIX + given:
             return found.absolute()
     raise DataError(
-        f"{name}: no folder {own_name} with these classes and numbers of images in "
+        f"{name}: no folder {own_name} with these classes and images in "
         f"{', '.join(map(str, places)) or 'LT_FOLDERS or LT_DATA_ROOT'}; give {PREFIX}DIR, or "
         "put its place into the environment variable LT_FOLDERS"
     )
@@ -172,13 +172,18 @@ def read(path: Path) -> Tree:
     path = Path(os.path.normpath(path))
     files = listing(path)
     others = [file for file in files if posixpath.splitext(file)[1].lower() not in SUFFIXES]
-    tables = [file for file in others if file.endswith(".csv") and "/" not in file]
+    tables = [file for file in others if file.lower().endswith(".csv") and "/" not in file]
     pictures = set(files).difference(others)
     found: list[tuple[str, str, str]] = []
     problems: list[str] = []
     in_folders = [entry for file in sorted(pictures) for entry in _in_folders(file)]
     if in_folders:
         found = in_folders
+        problems += [
+            f"{name} lists images and train/CLASS/ holds some: move one of the two away"
+            for name in tables
+            if None not in _places(_rows(path, name, [])).values()
+        ]
     elif len(tables) == 1:
         others.remove(tables[0])
         found = list(_in_table(path, tables[0], pictures, problems))
@@ -229,26 +234,23 @@ def _in_table(
     folder: Path, name: str, pictures: set[str], problems: list[str]
 ) -> Iterator[tuple[str, str, str]]:
     """``(split, class, path)`` of each line of a CSV file; what is wrong joins ``problems``."""
-    from lt_core.data.images import read_bytes
     from lt_core.data.source import split_folder
 
-    text = read_bytes(folder / name).decode("utf-8-sig", errors="replace")
-    rows = csv.reader(io.StringIO(text))
-    head = [title.strip().lower() for title in next(rows, [])]
-    place = {}
-    for column, titles in _COLUMNS.items():
-        place[column] = next((head.index(title) for title in titles if title in head), None)
-        if place[column] is None:
-            problems.append(f"{name}: no column {column!r} among {', '.join(head) or 'none'}")
+    rows = _rows(folder, name, problems)
+    place = _places(rows)
+    head = ", ".join(rows[0]) if rows else "none"
+    missing = [column for column, found in place.items() if found is None]
+    if not problems:
+        problems += [f"{name}: no column {column!r} among {head}" for column in missing]
     if problems:
         return
     used: dict[str, int] = {}
-    for number, row in enumerate(rows, start=2):
+    for number, row in enumerate(rows[1:], start=2):
         if not any(field.strip() for field in row):
             continue
         where = f"{name} line {number}"
         if len(row) <= max(place.values()):
-            problems.append(f"{where}: {len(row)} fields, expected {len(head)}")
+            problems.append(f"{where}: {len(row)} fields, expected {len(rows[0])}")
             continue
         file, label, split = (row[place[column]].strip() for column in _COLUMNS)
         file = posixpath.normpath(file.replace("\\", "/"))
@@ -265,3 +267,31 @@ def _in_table(
         else:
             used[file] = number
             yield split, label, file
+
+
+def _rows(folder: Path, name: str, problems: list[str]) -> list[list[str]]:
+    """The lines of a CSV file, the head's words in lower case."""
+    from lt_core.data.images import read_bytes
+
+    content = read_bytes(folder / name)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        problems.append(f"{name} line {line}: not UTF-8; save the file in this encoding")
+        return []
+    try:
+        rows = list(csv.reader(io.StringIO(text)))
+    except csv.Error as error:  # such as a field of more than 131,072 characters
+        problems.append(f"{name}: {error}")
+        return []
+    return [[title.strip().lower() for title in rows[0]], *rows[1:]] if rows else []
+
+
+def _places(rows: list[list[str]]) -> dict[str, int | None]:
+    """Where the columns stand that are needed; None for one that is not there."""
+    head = rows[0] if rows else []
+    return {
+        column: next((head.index(title) for title in titles if title in head), None)
+        for column, titles in _COLUMNS.items()
+    }

@@ -69,6 +69,38 @@ def test_other_images_have_another_key(folder):
     assert RunConfig(dataset=f"folder:{folder}", method="softmax").key != before.key
 
 
+def test_images_that_change_their_class_have_another_key_though_counts_stay(folder):
+    before = RunConfig(dataset=f"folder:{folder}", method="softmax")
+    (folder / "train/ant/0.jpg").rename(folder / "train/bee/was-an-ant.jpg")
+    (folder / "train/bee/0.jpg").rename(folder / "train/ant/was-a-bee.jpg")
+    own.read.cache_clear()
+    after = RunConfig(dataset=f"folder:{folder}", method="softmax")
+    assert data.load(after.dataset, "train").class_counts == [12, 5, 3]
+    assert after.key != before.key
+
+
+def test_a_list_beside_folders_is_not_passed_over(folder):
+    (folder / "notes.csv").write_text("name,weight\nant,3\n")  # no list of images
+    assert own.read(folder).problems == ()
+    (folder / "split.CSV").write_text("path,label,split\ntrain/ant/0.jpg,bee,train\n")
+    own.read.cache_clear()
+    with pytest.raises(DataError, match=r"split.CSV lists images and train/CLASS/ holds some"):
+        data.info(f"folder:{folder}")
+
+
+def test_a_list_in_another_encoding_is_named_by_its_line(folder):
+    (folder / "train").rename(folder / "all")
+    shutil.rmtree(folder / "test")
+    lines = "path,label,split\nall/ant/0.jpg,ant,train\nall/bee/0.jpg,Käfer,train\n"
+    (folder / "list.csv").write_bytes(lines.encode("latin-1"))
+    with pytest.raises(DataError, match=r"list.csv line 3: not UTF-8"):
+        data.info(f"folder:{folder}")
+    (folder / "list.csv").write_text("path,label,split\n" + "x" * 200_000)
+    own.read.cache_clear()
+    with pytest.raises(DataError, match=r"list.csv: field larger than"):
+        data.info(f"folder:{folder}")
+
+
 def test_processes_that_are_started_know_the_folder(folder):
     name = data.info(f"folder:{folder}").name
     assert str(folder) in os.environ[own.FOLDERS]
