@@ -9,6 +9,7 @@ from lt_core.runs import records
 
 FOLDER = records.shipped("results") / "subsets"
 MANIFESTS = sorted(FOLDER.glob("*.json*"))
+FIELDS = ["dataset", "imbalance_factor", "subset_seed", "holdout"]
 ROOT = os.environ.get("LT_DATA_ROOT")
 
 
@@ -16,20 +17,31 @@ def test_every_committed_run_was_trained_on_a_published_subset():
     published = {}
     for path in MANIFESTS:
         manifest = data.read_subset(path)
-        where = manifest["dataset"], manifest["imbalance_factor"], manifest["subset_seed"]
-        published[where] = manifest["sha256"]
+        if manifest["split"] == "train":
+            published[tuple(manifest[field] for field in FIELDS)] = manifest["sha256"]
     runs = records.committed().runs
     assert len(runs)
     for run in runs.itertuples():
-        where = run.dataset, run.imbalance_factor, run.subset_seed
+        where = tuple(getattr(run, field) for field in FIELDS)
         assert published.get(where) == run.data_sha256, run.key
 
 
 @pytest.mark.skipif(ROOT is None, reason="LT_DATA_ROOT names no folder with images")
-@pytest.mark.parametrize("name", ["cifar10", "cifar100", "tinyimagenet32"])
-def test_the_published_subset_is_drawn_again_from_the_images(name):
-    manifest = data.read_subset(next(FOLDER.glob(f"{name}_100_0.json*")))
-    drawn = data.load(name, "train", 100, root=ROOT)
+@pytest.mark.parametrize(
+    "stem",
+    [
+        "cifar10_100_0",
+        "cifar100_100_0",
+        "tinyimagenet32_100_0",
+        "cifar10_100_0_holdout400",
+        "cifar10_100_0_val_holdout400",
+    ],
+)
+def test_the_published_subset_is_drawn_again_from_the_images(stem):
+    manifest = data.read_subset(next(FOLDER.glob(f"{stem}.json*")))
+    drawn = data.load(
+        manifest["dataset"], manifest["split"], 100, holdout=manifest["holdout"], root=ROOT
+    )
     assert drawn.class_counts == manifest["class_counts"]
     assert drawn.sha256 == manifest["sha256"]
     assert sorted(drawn.indices.tolist()) == sorted(manifest["indices"])
