@@ -365,7 +365,7 @@ def test_a_damaged_run_of_the_table_is_named_beside_the_others(call, tmp_path, n
     assert damaged.read_bytes() == b"damaged"
 
 
-@pytest.mark.parametrize("name", ["reproduce_table1.ipynb", "01_softmax_gradient.ipynb"])
+@pytest.mark.parametrize("name", ["reproduce_table1.ipynb", "02_softmax_gradient.ipynb"])
 def test_a_notebook_of_the_checkout_is_no_place_for_an_output(call, tmp_path, name):
     place = reproduction.notebook_path("reproduce_table1").with_name(name)
     before = place.read_bytes()

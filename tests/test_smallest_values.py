@@ -22,7 +22,7 @@ from lt_core.errors import ConfigError  # noqa: E402
 SCRIPT = Path(__file__).with_name("notebook_cells.py")
 TABLES = [p for p in ci_book.NOTEBOOKS if p.stem.startswith(("reproduce_", "table1_"))]
 CHAPTERS = [p for p in ci_book.NOTEBOOKS if p not in TABLES]
-DEAR = ("05_focal_and_ghm", "losses_elsewhere")  # at any values: half a minute each
+DEAR = ("06_focal_and_ghm", "losses_elsewhere")  # at any values: half a minute each
 OWN_LEAST = {"class_numbers": [10]}  # tens
 
 
@@ -87,8 +87,8 @@ def test_the_losses_elsewhere_train_on_real_images_too():
 @pytest.mark.slow
 def test_a_list_may_come_as_text_which_is_what_papermill_makes_of_it():
     cases = [
-        ["02_reweighting", {"lengths": "10,20", "seeds": 1}, True, "size"],
-        ["05_focal_and_ghm", {"class_numbers": "[10, 20]", "seeds": 1}, True, "as_written"],
-        ["05_focal_and_ghm", {"class_numbers": 10, "seeds": 1}, True, "as_written"],
+        ["03_reweighting", {"lengths": "10,20", "seeds": 1}, True, "size"],
+        ["06_focal_and_ghm", {"class_numbers": "[10, 20]", "seeds": 1}, True, "as_written"],
+        ["06_focal_and_ghm", {"class_numbers": 10, "seeds": 1}, True, "as_written"],
     ]
     assert [line["error"] for line in run(cases)] == [None] * len(cases)
