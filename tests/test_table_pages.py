@@ -14,7 +14,7 @@ from lt_core.book import notebooks, parameters_cell, reproduction
 from lt_core.errors import ConfigError, Unfinished
 from lt_core.parameters import listed
 from lt_core.runs.records import committed
-from lt_core.tables import rendering
+from lt_core.tables import pages, rendering
 
 METHODS = ["softmax", "gala"]
 
@@ -92,9 +92,9 @@ def test_a_page_shows_what_there_is_and_keeps_what_stopped_it(tmp_path, monkeypa
 def test_a_reduced_experiment_of_one_method_has_no_company_and_a_full_one_needs_none():
     shown, _ = both()  # of the full recipe there is softmax only
     alone = shown[(shown["method"] == "softmax") & (shown["epochs"] == 5)]
-    kept = tables.with_company(pd.concat([shown, alone.assign(precision="bfloat16")]))
+    kept = pages.with_company(pd.concat([shown, alone.assign(precision="bfloat16")]))
     pd.testing.assert_frame_equal(kept, shown)
-    assert tables.with_company(shown.iloc[:0]).empty
+    assert pages.with_company(shown.iloc[:0]).empty
 
 
 def test_means_are_named_by_method_and_factor_where_there_are_runs():

@@ -11,7 +11,7 @@ from made_up_records import records
 
 from lt_core import parameters, tables
 from lt_core.errors import ConfigError
-from lt_core.runs.records import Results
+from lt_core.tables import pages
 from lt_core.training import RunConfig
 
 OPTIONS = [
@@ -52,12 +52,11 @@ def every_page(found: pd.DataFrame, table: str, plan: list, methods: object) -> 
     """All that notebooks draw from the records ``found``; returns the cells."""
     shown = tables.cells(found, table, plan, methods)
     classes = pd.DataFrame(columns=["key", "class_rank", "images", "accuracy"])
-    results = Results(found, classes, pd.DataFrame(columns=["key", "epoch", "top1"]))
     main = tables.fullest(shown)
-    for cells in (shown, tables.with_company(main)):
-        pages = [tables.render(cells), tables.render_groups(cells)]
-        pages += [tables.render_cost(cells, found), tables.render_trace(tables.trace(cells))]
-        assert "nan" not in " ".join(map(str, pages)) + " ".join(page.html for page in pages)
+    for cells in (shown, pages.with_company(main)):
+        made = [tables.render(cells), tables.render_groups(cells)]
+        made += [tables.render_cost(cells, found), tables.render_trace(tables.trace(cells))]
+        assert "nan" not in " ".join(map(str, made)) + " ".join(table.html for table in made)
         sentences = [tables.coverage(cells), tables.flattery(cells)]
         sentences += [tables.provenance(cells, found)]
         assert "nan" not in " ".join(sentences)
@@ -68,8 +67,7 @@ def every_page(found: pd.DataFrame, table: str, plan: list, methods: object) -> 
         sentences += [tables.ranking(main, factor), tables.trade(main, factor)]
         assert all(sentences)
         assert "nan" not in " ".join(sentences)
-        assert tables.by_class(main, factor, results.classes)[1] == {}
-        assert tables.by_epoch(main, factor, results.history) == {}
+        assert tables.by_class(main, factor, classes)[1] == {}
     return shown
 
 

@@ -15,11 +15,10 @@ from lt_core import lazily
 _HOMES = {
     "pages": "Page page",
     "plans": "TABLES Row Table find_row get names plan published rows wanted",
-    "reading": "command coverage covered differences flattery provenance ranking significance"
-    " trade",
     "rendering": "Rendered render render_cost render_differences render_groups"
     " render_frame render_published render_trace",
-    "summary": "by_class by_epoch cells fullest means trace with_company",
+    "sentences": "command coverage flattery provenance ranking significance trade",
+    "summary": "by_class cells covered differences fullest means trace",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 __all__ = sorted(_HOME_OF)

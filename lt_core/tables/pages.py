@@ -11,8 +11,8 @@ import pandas as pd
 from lt_core import errors, training
 from lt_core.runs import default_store, records
 from lt_core.tables.plans import get, plan
-from lt_core.tables.reading import command, differences
-from lt_core.tables.summary import cells, fullest, means, with_company
+from lt_core.tables.sentences import command
+from lt_core.tables.summary import BLOCK, cells, differences, fullest, means
 
 #: How a table is rehearsed on a CPU.
 REHEARSAL = {"model": "resnet_rehearsal", "epochs": 40, "seeds": 3}
@@ -90,6 +90,12 @@ def page(
     factor = 100 if 100 in factors else max(factors, default=100)
     commands = _commands(table, request, planned)
     return Page(shown, main, factor, results, commands, unfinished)
+
+
+def with_company(cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells without reduced experiments of one method only, which compare nothing."""
+    methods = cells.groupby(list(BLOCK), dropna=False)["method"]
+    return cells[cells["full"].astype(bool) | (methods.transform("nunique") > 1)]
 
 
 def _commands(table: str, request: Mapping[str, object], planned: list | None) -> str:

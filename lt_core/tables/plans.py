@@ -25,16 +25,19 @@ REBALANCED = "+rebalance"
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table. ``published`` is its label in the paper's numbers.
+    """A row of a table: a method and its parameters.
 
-    A re-balanced row is computed from the runs of the row without: their column
-    ``top1_rebalanced``. It needs no runs of its own.
+    ``published`` is the row's label in the paper's numbers. A row ``beyond`` the paper's table
+    is part of it on data that the paper did not use, unless rows are asked for by name. A
+    re-balanced row needs no runs: it is computed from those of the row without, which record
+    ``top1_rebalanced``.
     """
 
     label: str
     method: str
     params: Mapping = field(default_factory=dict)
     published: str | None = None
+    beyond: bool = False
 
     @property
     def rebalanced(self) -> bool:
@@ -43,11 +46,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table's rows, and what a full reproduction of it covers, most wanted first.
-
-    ``beyond`` holds further rows, which the paper's table lacks. They are part of the table on
-    data that the paper did not use, unless rows are asked for by name.
-    """
+    """A table's rows, and what a full reproduction of it covers, most wanted first."""
 
     title: str
     rows: tuple[Row, ...]
@@ -55,30 +54,26 @@ class Table:
     factors: tuple[float, ...]
     recipes: tuple[str, ...]
     published: str | None = None
-    beyond: tuple[Row, ...] = ()
 
 
-def _row(entry: str | Mapping) -> Row:
+def _row(entry: str | Mapping, beyond: bool = False) -> Row:
     """A row as ``tables.toml`` writes it: a label, or a label with parameters of the loss."""
     params = {"label": entry} if isinstance(entry, str) else dict(entry)
     label = params.pop("label")
     published = params.pop("published", label)
-    return Row(label, label.partition("[")[0].removesuffix(REBALANCED), params, published)
+    method = label.partition("[")[0].removesuffix(REBALANCED)
+    return Row(label, method, params, published, beyond)
 
 
-def _read() -> tuple[dict[str, Table], tuple[dict, ...]]:
-    text = resources.files("lt_core.tables").joinpath("tables.toml").read_text()
-    entries = tomllib.loads(text)
-    wanted = tuple(entries.pop("wanted"))
-    tables = {}
-    for name, entry in entries.items():
-        several = {key: tuple(entry.get(key, ())) for key in ("datasets", "factors", "recipes")}
-        rows = {key: tuple(map(_row, entry.get(key, ()))) for key in ("rows", "beyond")}
-        tables[name] = Table(entry["title"], published=entry.get("published"), **several, **rows)
-    return tables, wanted
+def _table(rows: list, beyond: list = (), **entry: object) -> Table:
+    several = {name: tuple(value) for name, value in entry.items() if isinstance(value, list)}
+    both = (*map(_row, rows), *(_row(row, beyond=True) for row in beyond))
+    return Table(rows=both, **entry | several)
 
 
-TABLES, WANTED = _read()
+_ENTRIES = tomllib.loads(resources.files("lt_core.tables").joinpath("tables.toml").read_text())
+WANTED = tuple(_ENTRIES.pop("wanted"))
+TABLES = {name: _table(**entry) for name, entry in _ENTRIES.items()}
 
 
 def names() -> tuple[str, ...]:
@@ -95,8 +90,8 @@ def get(table: str) -> Table:
 def rows(table: str | None = None) -> tuple[str, ...]:
     """Labels of a table's rows; without a table, all that any table can show."""
     if table is not None:
-        return tuple(row.label for row in (*get(table).rows, *get(table).beyond))
-    labels = [row.label for entry in TABLES.values() for row in (*entry.rows, *entry.beyond)]
+        return tuple(row.label for row in get(table).rows)
+    labels = [row.label for entry in TABLES.values() for row in entry.rows]
     names = [name + after for after in ("", REBALANCED) for name in losses.names()]
     return tuple(dict.fromkeys([*labels, *names]))
 
@@ -151,8 +146,8 @@ def plan(
     seeds, recipe = _seeds(seeds), _asked("recipe", recipe)
     configs = {}
     for name in datasets:
-        beyond = () if name in entry.datasets else entry.beyond
-        chosen = asked or [*entry.rows, *beyond]
+        papers = name in entry.datasets
+        chosen = asked or [row for row in entry.rows if not (papers and row.beyond)]
         factors = factors_asked or _default_factors(entry, name)
         if head := data.info(name).head_count:  # refuses an unknown name
             for factor in factors:  # refuses one that leaves a class without an image
@@ -178,7 +173,7 @@ def plan(
 
 def find_row(table: str, label: str) -> Row:
     """The row called ``label``: one of the table's, or any loss, re-balanced or not."""
-    for row in (*get(table).rows, *get(table).beyond):
+    for row in get(table).rows:
         if row.label == label:
             return row
     if str(label).removesuffix(REBALANCED) in losses.names():
@@ -234,9 +229,7 @@ def wanted(
         if seeds is not None:
             part["seeds"] = min(in_range("seeds", seeds, 1, 10_000), part["seeds"])
         drawn = part.pop("subset_seeds", None)  # one run each, on images of its own
-        parts = (
-            [part] if drawn is None else [{**part, "subset_seed": s, "seeds": [s]} for s in drawn]
-        )
+        parts = [{**part, "subset_seed": s, "seeds": [s]} for s in drawn or ()] or [part]
         for config in itertools.chain.from_iterable(plan(**each) for each in parts):
             known[config.dataset] = True
             if dataset in (None, config.dataset):

@@ -5,17 +5,22 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from lt_core import losses
+from lt_core import data, losses
 from lt_core.errors import ConfigError
 from lt_core.parameters import listed
 from lt_core.tables.plans import Row, Table, find_row, get, published
 from lt_core.tables.plans import plan as full_plan
-from lt_core.tables.statistics import Spread, pooled_sd, prediction_interval, verdict
+from lt_core.tables.statistics import (
+    Spread,
+    compare_methods,
+    pooled_sd,
+    prediction_interval,
+    verdict,
+)
 from lt_core.training import recipes
 from lt_core.training.config import RunConfig, changed_fields, overrides_text, variant_of
 
@@ -69,22 +74,24 @@ def cells(
     entry = get(table)
     records = _cleaned(records)
     runs = _of_table(records, table) if plan is None else _of_plan(records, plan)
-    lines = _lines(entry, runs, [find_row(table, name) for name in listed(methods)], plan)
-    datasets = list(dict.fromkeys([*entry.datasets, *runs["dataset"]]))
+    rows = _rows(entry, runs, [find_row(table, name) for name in listed(methods)], plan)
     found = []
     # A cosine classifier is part of a method: with another one, runs scatter alike.
     for _, alike in runs.groupby([*BLOCK, "imbalance_factor"], sort=False, dropna=False):
         groups = list(alike.groupby(["method", "variant", "classifier"], sort=False, dropna=False))
         spreads = {name: pooled_sd([part[name] for _, part in groups]) for name in ACCURACIES}
         for (method, variant, _), part in groups:
-            for position, line in enumerate(lines):
-                if (method, variant) == (line.method, line.variant):
-                    cell = _cell(line, part, entry, spreads)
-                    block = (_order(cell[name]) for name in BLOCK)
-                    where = datasets.index(cell["dataset"]), -cell["imbalance_factor"]
-                    found.append(((*where, *block, position), cell))
-    found.sort(key=lambda pair: pair[0])
-    return pd.DataFrame([cell for _, cell in found], columns=COLUMNS)
+            for position, (row, its_variant) in enumerate(rows):
+                if (method, variant) == (row.method, its_variant):
+                    found.append(_cell(row, part, entry, spreads) | {"position": position})
+    datasets = list(dict.fromkeys([*entry.datasets, *runs["dataset"]]))
+    orders = {"dataset": lambda names: names.map(datasets.index), "imbalance_factor": lambda f: -f}
+    frame = pd.DataFrame(found, columns=[*COLUMNS, "position"]).sort_values(
+        ["dataset", "imbalance_factor", *BLOCK[1:], "position"],
+        key=lambda column: orders.get(column.name, lambda same: same)(column),
+        ignore_index=True,
+    )
+    return frame.drop(columns="position")
 
 
 def by_class(
@@ -105,22 +112,6 @@ def by_class(
     return counts, found
 
 
-def by_epoch(
-    cells: pd.DataFrame, factor: float, history: pd.DataFrame
-) -> dict[str, list[pd.DataFrame]]:
-    """By method the histories of its runs at ``factor``.
-
-    ``history`` as in :class:`lt_core.runs.records.Results`; a re-balanced row has none of its own.
-    """
-    runs = dict(list(history.groupby("key")))
-    part = cells[(cells["imbalance_factor"] == factor) & ~cells["rebalanced"].astype(bool)]
-    found = {
-        cell["method"]: [runs[key] for key in cell["keys"] if key in runs]
-        for _, cell in part.iterrows()
-    }
-    return {method: histories for method, histories in found.items() if histories}
-
-
 def fullest(cells: pd.DataFrame) -> pd.DataFrame:
     """The cells of the experiment with the most runs; of two alike, the one run in full.
 
@@ -133,10 +124,62 @@ def fullest(cells: pd.DataFrame) -> pd.DataFrame:
     return max(made, key=lambda block: (block["n"].sum(), bool(block["full"].all())))
 
 
-def with_company(cells: pd.DataFrame) -> pd.DataFrame:
-    """The cells without reduced experiments of one method only, which compare nothing."""
-    methods = cells.groupby(list(BLOCK), dropna=False)["method"]
-    return cells[cells["full"].astype(bool) | (methods.transform("nunique") > 1)]
+def covered(cells: pd.DataFrame) -> pd.DataFrame:
+    """How many of the table's rows were run ``in full``, ``reduced`` and ``not run``.
+
+    A line for each data set and factor. Reduced is what has another network than the data
+    set's own, or a shortened or changed recipe. Rows that only we have are not counted.
+    """
+    own = cells[~cells["beyond"].astype(bool)]
+    usual = own["model"] == [data.info(name).model for name in own["dataset"]]
+    full = own["full"].astype(bool) & usual
+    state = np.select([own["n"] == 0, full], [0, 2], 1)
+    place = ["dataset", "imbalance_factor", "recipe", "method"]
+    best = own.assign(state=state).groupby(place, sort=False)["state"].max().reset_index()
+    where = best["dataset"] + ", factor " + best["imbalance_factor"].map("{:g}".format)
+    counts = {
+        "in full": best["state"] == 2,
+        "reduced": best["state"] == 1,
+        "not run": best["state"] == 0,
+    }
+    return pd.DataFrame(counts).groupby(where, sort=False).sum()
+
+
+def differences(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> pd.DataFrame:
+    """The methods at ``factor`` against ``baseline``: see :func:`.compare_methods`.
+
+    Every run counts once. A method with a single run has a difference and an interval, from the
+    scatter of the others, but no p. A re-balanced row has no runs of its own and is left out;
+    ``attrs["left_out"]`` of the result names those rows, ``attrs["no_shared_seed"]`` the
+    methods whose difference cannot be estimated. Raises ConfigError where the cells are of
+    several experiments: seeds are shared, and noise is alike, within one only.
+    """
+    part = of_one_experiment(cells, factor)
+    copies = part["rebalanced"].astype(bool)
+    own = part.loc[~copies, ["method", "seeds", "values"]]
+    runs = own.explode(["seeds", "values"]).rename(columns={"seeds": "seed", "values": "top1"})
+    table = compare_methods(runs.astype({"top1": float}), baseline)
+    single = table["n"] < 2
+    table.loc[single, ["p", "p_holm"]] = np.nan
+    table.attrs["single"] = tuple(table.index[single])
+    table.attrs["left_out"] = tuple(part.loc[copies, "method"])
+    return table
+
+
+def of_one_experiment(cells: pd.DataFrame, factor: float) -> pd.DataFrame:
+    """The cells at ``factor`` that have runs, of one experiment."""
+    part = cells[(cells["imbalance_factor"] == factor) & (cells["n"] > 0)]
+    if several := [name for name in BLOCK if len(part[name].unique()) > 1]:
+        raise ConfigError(
+            f"cells: expected one experiment at factor {factor:g}, got several that differ in "
+            f"{', '.join(several)}; choose one before comparing methods"
+        )
+    return part
+
+
+def as_trained(cells: pd.DataFrame, factor: float) -> pd.DataFrame:
+    part = of_one_experiment(cells, factor)
+    return part[~part["rebalanced"].astype(bool)]
 
 
 def means(cells: pd.DataFrame) -> dict[str, float]:
@@ -150,11 +193,6 @@ def trace(cells: pd.DataFrame) -> pd.DataFrame:
     where = [*BLOCK, "imbalance_factor", "method", "seeds", "values", "keys"]
     frame = cells.loc[cells["n"] > 0, where].explode(["seeds", "values", "keys"])
     return frame.rename(columns={"seeds": "seed", "values": "top1", "keys": "key"})
-
-
-def _order(value: object) -> tuple[float, str]:
-    """A key that sorts numbers as numbers; text, and what a record lacks, as text."""
-    return (0.0, str(value)) if isinstance(value, str) or pd.isna(value) else (float(value), "")
 
 
 def _cleaned(records: pd.DataFrame) -> pd.DataFrame:
@@ -192,13 +230,12 @@ def _of_table(records: pd.DataFrame, table: str) -> pd.DataFrame:
     # differed from the defaults of its day, and its full numbers tell what differs from
     # today's. Records without these numbers are taken at their word.
     runs = records[ours].copy()
-    for name, told, by in (
+    for name, full, owner in (
         ("variant", "params", "method"),
         ("overrides", "recipe_numbers", "recipe"),
     ):
-        named = zip(runs[by], runs[told], runs[name], strict=True)
-        today = _variant if name == "variant" else _overrides
-        runs[name] = pd.Series([today(*n) for n in named], runs.index, dtype=object)
+        named = zip(runs[owner], runs[full], runs[name], strict=True)
+        runs[name] = pd.Series([_changed(name, *n) for n in named], runs.index, dtype=object)
     place = ["method", "variant", "dataset", "imbalance_factor", "model", "recipe"]
     usual = [_is_full(run) and not _unusual(run) for _, run in runs.iterrows()]
     there = set(runs.loc[usual, place].itertuples(index=False, name=None))
@@ -208,24 +245,17 @@ def _of_table(records: pd.DataFrame, table: str) -> pd.DataFrame:
 
 
 @functools.cache
-def _variant(method: str, params: str, recorded: str) -> str:
-    if not params:
-        return recorded
-    try:
-        given = dict(json.loads(params))
-        reduction = given.pop("reduction", "mean")
-        return variant_of(method, {"reduction": reduction, **losses.converted(method, given)})
-    except (ConfigError, ValueError, TypeError):  # a parameter that is no more, or no parameters
-        return params
-
-
-@functools.cache
-def _overrides(recipe: str, numbers: str, recorded: str) -> str:
+def _changed(column: str, owner: str, numbers: str, recorded: str) -> str:
+    """What a run's full ``numbers`` change in today's loss or recipe called ``owner``."""
     if not numbers:
         return recorded
     try:
-        return overrides_text(changed_fields(recipe, dict(json.loads(numbers))))
-    except (ConfigError, ValueError, TypeError):  # a field that is no more, or no numbers
+        given = dict(json.loads(numbers))
+        if column == "overrides":
+            return overrides_text(changed_fields(owner, given))
+        reduction = given.pop("reduction", "mean")
+        return variant_of(owner, {"reduction": reduction, **losses.converted(owner, given)})
+    except (ConfigError, ValueError, TypeError):  # a name that is no more, or no numbers
         return numbers
 
 
@@ -240,59 +270,35 @@ def _unusual(run: Mapping) -> str:
     return "" if run["classifier"] == usual else f" ({run['classifier']})"
 
 
-class _Line(NamedTuple):
-    """A row of the table with the runs it is computed from, named as records name them."""
-
-    label: str
-    method: str
-    variant: str
-    published: str | None
-    rebalanced: bool
-    beyond: bool = False
-
-
-def _lines(entry: Table, runs: pd.DataFrame, asked: list[Row], plan: object) -> list[_Line]:
-    """The table's rows that have runs, then other rows that were asked for or planned."""
-    rows = [*entry.rows, *entry.beyond]
-    rows += [row for row in asked if row.rebalanced and row not in rows]
-    lines = []
-    for row in rows:
-        variant = RunConfig("digits", row.method, params=row.params).variant
-        beyond = row in entry.beyond
-        named = row.label, row.method, variant, row.published, row.rebalanced, beyond
-        lines.append(_Line(*named))
+def _rows(
+    entry: Table, runs: pd.DataFrame, asked: list[Row], plan: object
+) -> list[tuple[Row, str]]:
+    """The table's rows that have runs, each with its variant, then others asked for or planned."""
+    rows = [*entry.rows, *(row for row in asked if row.rebalanced and row not in entry.rows)]
+    named = [(row, RunConfig("digits", row.method, params=row.params).variant) for row in rows]
     present = dict.fromkeys(zip(runs["method"], runs["variant"], strict=True))
-    lines = [line for line in lines if (line.method, line.variant) in present]
-    known = {(line.method, line.variant) for line in lines if not line.rebalanced}
+    found = [(row, variant) for row, variant in named if (row.method, variant) in present]
+    known = {(row.method, variant) for row, variant in found if not row.rebalanced}
     for method, variant in present if plan is not None else ():
         if (method, variant) not in known:
             name = f"{method}[{variant}]" if variant else method
-            taken = any(line.label == name for line in lines)  # by a row with other parameters
+            taken = any(row.label == name for row, _ in found)  # by a row with other parameters
             label = f"{name} (defaults)" if taken else name
-            lines.append(_Line(label, method, variant, name, False))
-    return lines
+            found.append((Row(label, method, published=name), variant))
+    return found
 
 
-def _cell(line: _Line, runs: pd.DataFrame, entry: Table, spreads: Mapping[str, Spread]) -> dict:
-    suffix = "_rebalanced" if line.rebalanced else ""
-    where = runs.iloc[0]
+def _cell(row: Row, runs: pd.DataFrame, entry: Table, spreads: Mapping[str, Spread]) -> dict:
+    suffix = "_rebalanced" if row.rebalanced else ""
+    first = runs.iloc[0]
     finished = runs.dropna(subset=[f"top1{suffix}"])
     values = finished[f"top1{suffix}"].astype(float)
-    best = values.iloc[:0] if line.rebalanced else finished["top1_best"].dropna().astype(float)
+    best = values.iloc[:0] if row.rebalanced else finished["top1_best"].dropna().astype(float)
     n, spread = len(values), spreads[f"top1{suffix}"]
     low, high = prediction_interval(values.mean(), n, spread)
-    paper, reason = _paper(line, where, entry)
+    paper, reason = _paper(row, first, entry)
     if len(finished["data_sha256"].unique()) > 1:
         paper, reason = np.nan, "its seeds saw different images"
-    cell = {name: where[name] for name in PROTOCOL}
-    cell |= {"method": f"{line.label}{_unusual(where)}", "beyond": line.beyond}
-    cell |= {"rebalanced": line.rebalanced, "full": _is_full(where)}
-    cell |= {"n": n, "planned": len(runs)}
-    cell |= {"mean": values.mean(), "sd": values.std(), "mean_best": best.mean()}
-    cell |= {name: finished[f"top1_{name}{suffix}"].astype(float).mean() for name in GROUPS}
-    cell |= {"pooled_sd": spread.sd, "df": spread.df, "low": low, "high": high, "paper": paper}
-    runs_of = {"seeds": finished["seed"], "values": values, "keys": finished["key"]}
-    cell |= {name: tuple(column) for name, column in runs_of.items()}
     if n == 0:
         judged = "not run", "not run"
     elif reason:
@@ -301,10 +307,19 @@ def _cell(line: _Line, runs: pd.DataFrame, entry: Table, spreads: Mapping[str, S
         judged = verdict(paper, values.mean(), n, spread), "no verdict (best epoch unknown)"
         if len(best):
             judged = judged[0], verdict(paper, best.mean(), len(best), spreads["top1_best"])
-    return cell | dict(zip(("verdict", "verdict_best"), judged, strict=True))
+    groups = {name: finished[f"top1_{name}{suffix}"].astype(float).mean() for name in GROUPS}
+    return {
+        **{name: first[name] for name in PROTOCOL},
+        **{"method": f"{row.label}{_unusual(first)}", "beyond": row.beyond},
+        **{"rebalanced": row.rebalanced, "full": _is_full(first), "n": n, "planned": len(runs)},
+        **{"mean": values.mean(), "sd": values.std(), "mean_best": best.mean(), **groups},
+        **{"pooled_sd": spread.sd, "df": spread.df, "low": low, "high": high, "paper": paper},
+        **{"verdict": judged[0], "verdict_best": judged[1], "seeds": tuple(finished["seed"])},
+        **{"values": tuple(values), "keys": tuple(finished["key"])},
+    }
 
 
-def _paper(line: _Line, run: Mapping, entry: Table) -> tuple[float, str]:
+def _paper(row: Row, run: Mapping, entry: Table) -> tuple[float, str]:
     """The paper's value where it may stand beside the cell, else NaN and why not."""
     if entry.published is None:
         return np.nan, "no published number"
@@ -313,7 +328,7 @@ def _paper(line: _Line, run: Mapping, entry: Table) -> tuple[float, str]:
     if numbers.empty:
         return np.nan, "other data"
     at = numbers["imbalance_factor"] == run["imbalance_factor"]
-    numbers = numbers[at & (numbers["method"] == line.published)]
+    numbers = numbers[at & (numbers["method"] == row.published)]
     if numbers.empty:
         return np.nan, "no published number"
     if run["recipe"] not in entry.recipes or run["overrides"]:

@@ -8,13 +8,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 
-from lt_core import data
-from lt_core.errors import ConfigError
-from lt_core.tables.statistics import Spread, compare_methods, least_difference
-from lt_core.tables.summary import BLOCK, GROUPS
+from lt_core.tables.statistics import Spread, least_difference
+from lt_core.tables.summary import GROUPS, as_trained
 
 ALPHA = 0.05
 
@@ -31,27 +28,6 @@ def coverage(cells: pd.DataFrame) -> str:
     return f"{len(run)} of {len(paper)} published cells were run in full: {', '.join(parts)}."
 
 
-def covered(cells: pd.DataFrame) -> pd.DataFrame:
-    """How many of the table's rows were run ``in full``, ``reduced`` and ``not run``.
-
-    A line for each data set and factor. Reduced is what has another network than the data
-    set's own, or a shortened or changed recipe. Rows that only we have are not counted.
-    """
-    own = cells[~cells["beyond"].astype(bool)]
-    usual = own["model"] == [data.info(name).model for name in own["dataset"]]
-    full = own["full"].astype(bool) & usual
-    state = np.select([own["n"] == 0, full], [0, 2], 1)
-    place = ["dataset", "imbalance_factor", "recipe", "method"]
-    best = own.assign(state=state).groupby(place, sort=False)["state"].max().reset_index()
-    where = best["dataset"] + ", factor " + best["imbalance_factor"].map("{:g}".format)
-    counts = {
-        "in full": best["state"] == 2,
-        "reduced": best["state"] == 1,
-        "not run": best["state"] == 0,
-    }
-    return pd.DataFrame(counts).groupby(where, sort=False).sum()
-
-
 def ranking(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> str:
     """Which method stands highest and lowest at ``factor``, and which rows noise may explain.
 
@@ -59,7 +35,7 @@ def ranking(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> st
     100 cases. A re-balanced row, whose extra step sees the whole test set, is not ranked.
     Raises ConfigError where the cells are of several experiments.
     """
-    part = _as_trained(cells, factor)
+    part = as_trained(cells, factor)
     if len(part) < 2:
         return f"At factor {factor:g} too few methods have finished runs to be ranked."
     top, bottom = part.loc[part["mean"].idxmax()], part.loc[part["mean"].idxmin()]
@@ -86,27 +62,6 @@ def ranking(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> st
         f"chance alone can part {two} by {least_difference(spread, top['n'], top['n']):.1f} "
         f"points. Rows closer than that to the highest: {', '.join(near) or 'none'}."
     )
-
-
-def differences(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> pd.DataFrame:
-    """The methods at ``factor`` against ``baseline``: see :func:`.compare_methods`.
-
-    Every run counts once. A method with a single run has a difference and an interval, from the
-    scatter of the others, but no p. A re-balanced row has no runs of its own and is left out;
-    ``attrs["left_out"]`` of the result names those rows, ``attrs["no_shared_seed"]`` the
-    methods whose difference cannot be estimated. Raises ConfigError where the cells are of
-    several experiments: seeds are shared, and noise is alike, within one only.
-    """
-    part = _run(cells, factor)
-    copies = part["rebalanced"].astype(bool)
-    own = part.loc[~copies, ["method", "seeds", "values"]]
-    runs = own.explode(["seeds", "values"]).rename(columns={"seeds": "seed", "values": "top1"})
-    table = compare_methods(runs.astype({"top1": float}), baseline)
-    single = table["n"] < 2
-    table.loc[single, ["p", "p_holm"]] = np.nan
-    table.attrs["single"] = tuple(table.index[single])
-    table.attrs["left_out"] = tuple(part.loc[copies, "method"])
-    return table
 
 
 def significance(differences: pd.DataFrame, baseline: str = "softmax") -> str:
@@ -140,7 +95,7 @@ def trade(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> str:
 
     Re-balanced rows are left out, as in :func:`ranking`.
     """
-    part = _as_trained(cells, factor)
+    part = as_trained(cells, factor)
     reference, others = part[part["method"] == baseline], part[part["method"] != baseline]
     if reference.empty or others.empty:
         return f"Groups are compared once `{baseline}` and another method have finished runs."
@@ -207,22 +162,6 @@ def command(table: str, request: Mapping[str, object]) -> str:
     if request.get("dataset") not in (None, "digits"):
         words.append("--data-root DIR")
     return " ".join(words)
-
-
-def _run(cells: pd.DataFrame, factor: float) -> pd.DataFrame:
-    """The cells at ``factor`` that have runs, of one experiment."""
-    part = cells[(cells["imbalance_factor"] == factor) & (cells["n"] > 0)]
-    if several := [name for name in BLOCK if len(part[name].unique()) > 1]:
-        raise ConfigError(
-            f"cells: expected one experiment at factor {factor:g}, got several that differ in "
-            f"{', '.join(several)}; choose one before comparing methods"
-        )
-    return part
-
-
-def _as_trained(cells: pd.DataFrame, factor: float) -> pd.DataFrame:
-    part = _run(cells, factor)
-    return part[~part["rebalanced"].astype(bool)]
 
 
 def _signed(value: float) -> str:
