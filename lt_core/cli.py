@@ -141,7 +141,7 @@ def run(
 @app.command()
 def reproduce(
     table: Annotated[
-        str, typer.Argument(help="table1, gala, table3, grid, or wanted: the missing runs of all")
+        str, typer.Argument(help="table1, table2, table3, gala, grid, or wanted: the missing runs")
     ],
     dataset: Annotated[
         str | None, typer.Option(help="default: digits; folder:DIR for your own images")

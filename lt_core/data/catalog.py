@@ -44,8 +44,9 @@ class DatasetInfo:
     ``recipe`` are the defaults of a run. ``how_to_get`` are the files to put into
     the data set's folder. ``releases`` are the published folders, each with its
     archive; the first can be downloaded. ``class_names`` is the standard order
-    where it is known, ``train_count`` the number of images in the published
-    training list of a set that is taken as listed.
+    where it is known. Of a set that comes as a list, ``train_count`` and
+    ``evaluated_count`` are the numbers of images in the published lists, and
+    ``natural_factor`` its imbalance factor as the papers give it.
     """
 
     name: str
@@ -64,6 +65,17 @@ class DatasetInfo:
     releases: tuple[tuple[str, str], ...] = ()
     class_names: tuple[str, ...] | None = None
     train_count: int | None = None
+    evaluated_count: int | None = None
+    natural_factor: int | None = None
+
+    def check_cut(self, imbalance_factor: float, holdout: int) -> None:
+        """Refuse a factor and a holdout that a set taken as it is cannot be cut to."""
+        if holdout or not (imbalance_factor == 1 or imbalance_factor < (self.natural_factor or 1)):
+            below = f" or below its own {self.natural_factor}" if self.natural_factor else ""
+            raise errors.ConfigError(
+                f"imbalance_factor and holdout: {self.name} is long-tailed by nature, expected 1 "
+                f"(taken as it is){below}, and 0; got {imbalance_factor:g} and {holdout}"
+            )
 
 
 # Of the balanced CIFAR-10 training set; LDAM-DRW, GCL and GALA use them for CIFAR-100 too.
@@ -164,6 +176,8 @@ _ALL = (
         title="ImageNet-LT",
         num_classes=1000,
         train_count=115_846,
+        evaluated_count=50_000,
+        natural_factor=256,
         how_to_get="ImageNet_LT_{train,val,test}.txt and ImageNet's train/ and val/",
         **_LISTED,
         model="resnet50",
@@ -174,16 +188,20 @@ _ALL = (
         title="Places-LT",
         num_classes=365,
         train_count=62_500,
+        evaluated_count=36_500,
+        natural_factor=996,
         how_to_get="Places_LT_{train,val,test}.txt and the folders they name",
         **_LISTED,
         model="resnet152",
-        recipe="decoupling",
+        recipe="decoupling_places",
     ),
     DatasetInfo(
         name="inaturalist2017",
         title="iNaturalist 2017",
         num_classes=5089,
         train_count=579_184,
+        evaluated_count=95_986,
+        natural_factor=435,
         how_to_get="train2017.json, val2017.json and train_val_images/",
         **_LISTED,
         model="resnet50",
@@ -194,6 +212,8 @@ _ALL = (
         title="iNaturalist 2018",
         num_classes=8142,
         train_count=437_513,
+        evaluated_count=24_426,
+        natural_factor=500,
         how_to_get="iNaturalist18_{train,val}.txt or {train,val}2018.json and train_val2018/",
         **_LISTED,
         model="resnet50",

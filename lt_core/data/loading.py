@@ -64,8 +64,9 @@ def load(
     choices only, and is apart from the training images that are loaded with
     the same ``holdout``: their head is then ``head_count - holdout``.
 
-    Sets that are long-tailed by nature are taken as listed, at factor 1.
-    Nothing is fetched unless ``download`` is true and the files are missing.
+    Sets that are long-tailed by nature are taken as listed, at factor 1; of a
+    published list a smaller factor keeps at most that many times the images
+    of the smallest class. Nothing is fetched unless ``download`` is true and the files are missing.
 
     Raises ConfigError for an argument and DataError for files that cannot be
     used, one line that says what was looked for, where, and how to get it.
@@ -78,14 +79,13 @@ def load(
     holdout = convert("holdout", holdout, Annotated[int, Range(0)])
     root = data_root(root)
     if described.head_count is None:
-        if imbalance_factor != 1 or holdout:
-            raise ConfigError(
-                f"{name} is long-tailed by nature and taken as listed: imbalance_factor must be 1 "
-                f"and holdout 0, got {imbalance_factor:g} and {holdout}"
-            )
+        described.check_cut(imbalance_factor, holdout)
         if name.startswith(own.PREFIX):
             return own.load(name, split).validate()
-        return listfile.load(described, _folder(described, root), split).validate()
+        listed = listfile.load(described, _folder(described, root), split).validate()
+        if split != "train" or imbalance_factor == 1:
+            return listed
+        return listfile.cut(listed, imbalance_factor, subset_seed)
     if split == "test":
         source = _open_source(described, root, "test", None, download)
         rows = np.arange(len(source.targets))

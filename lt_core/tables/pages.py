@@ -99,10 +99,10 @@ def with_company(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def _commands(table: str, request: Mapping[str, object], planned: list | None) -> str:
-    whole = {"dataset": get(table).datasets[0]}
-    lines = {
-        "this page": command(table, request) if planned else "the committed records",
-        "in full, on a GPU": command(table, whole | {"seeds": 3}),
-        "reduced, on a CPU": command(table, whole | REHEARSAL),
-    }
+    entry, small = get(table), {"dataset": get(table).datasets[:1]}
+    lines = {"this page": command(table, request) if planned else "the committed records"}
+    if entry.datasets:
+        lines["in full, on a GPU"] = command(table, small | {"seeds": 3})
+        lines["reduced, on a CPU"] = command(table, small | REHEARSAL)
+    lines |= {name: command(table, {"dataset": name, "seeds": 3}) for name in entry.large}
     return "\n".join(f"{what + ':':19}{line}" for what, line in lines.items())

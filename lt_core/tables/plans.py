@@ -18,7 +18,7 @@ from lt_core.training.config import RunConfig, in_range
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Published numbers that ship with the package; table2 is kept for reading only.
+#: Published numbers that ship with the package.
 PUBLISHED = ("table1", "table2", "table3", "gala")
 REBALANCED = "+rebalance"
 
@@ -46,14 +46,26 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table's rows, and what a full reproduction of it covers, most wanted first."""
+    """A table's rows, and what a full reproduction of it covers, most wanted first.
+
+    ``large`` are the paper's data sets whose images stay on disk, each with its factors, network
+    and recipe; they are covered where they are asked for, or where there are no ``datasets``.
+    """
 
     title: str
     rows: tuple[Row, ...]
-    datasets: tuple[str, ...]
-    factors: tuple[float, ...]
-    recipes: tuple[str, ...]
+    datasets: tuple[str, ...] = ()
+    factors: tuple[float, ...] = ()
+    recipes: tuple[str, ...] = ()
     published: str | None = None
+    large: Mapping[str, Mapping] = field(default_factory=dict)
+
+    def recipes_on(self, dataset: str) -> tuple[str, ...]:
+        """The recipes of the table on ``dataset``: its own, or the data set's where it has one."""
+        if dataset in self.large:
+            return (self.large[dataset]["recipe"],)
+        own = data.info(dataset).recipe
+        return self.recipes if self.recipes and own == "ldam_drw" else (own,)
 
 
 def _row(entry: str | Mapping, beyond: bool = False) -> Row:
@@ -139,20 +151,22 @@ def plan(
     without an entry: what is asked for is at least one run.
     """
     entry = get(table)
-    datasets = _asked("dataset", dataset) or entry.datasets
+    datasets = _asked("dataset", dataset) or entry.datasets or tuple(entry.large)
     asked = [find_row(table, label) for label in _asked("methods", methods)]
     factors_asked = _asked("imbalance_factors", imbalance_factors)
     factors_asked = [convert("imbalance_factor", factor, float) for factor in factors_asked]
     seeds, recipe = _seeds(seeds), _asked("recipe", recipe)
     configs = {}
     for name in datasets:
-        papers = name in entry.datasets
+        about, large = data.info(name), entry.large.get(name, {})  # refuses an unknown name
+        papers = name in entry.datasets or large
         chosen = asked or [row for row in entry.rows if not (papers and row.beyond)]
         factors = factors_asked or _default_factors(entry, name)
-        if head := data.info(name).head_count:  # refuses an unknown name
+        factors = [1 if factor == about.natural_factor else factor for factor in factors]
+        if head := about.head_count:
             for factor in factors:  # refuses one that leaves a class without an image
-                data.class_counts(data.info(name).num_classes, head, factor)
-        for factor, used in itertools.product(factors, recipe or _recipes(entry, name)):
+                data.class_counts(about.num_classes, head, factor)
+        for factor, used in itertools.product(factors, recipe or entry.recipes_on(name)):
             for seed in seeds:
                 for row in chosen:
                     config = RunConfig(
@@ -163,7 +177,7 @@ def plan(
                         recipe=used,
                         epochs=epochs,
                         precision=precision,
-                        model=model,
+                        model=model or large.get("model"),
                         seed=seed,
                         subset_seed=subset_seed,
                     )
@@ -199,15 +213,9 @@ def _seeds(seeds: int | Iterable[int]) -> list[int]:
 def _default_factors(entry: Table, dataset: str) -> tuple[float, ...]:
     head = data.info(dataset).head_count
     if head is None:  # taken as it is
-        return (1,)
+        return tuple(entry.large.get(dataset, {}).get("factors", (1,)))
     wanted = entry.factors if dataset in entry.datasets else (100, 10, 1)
     return tuple(factor for factor in wanted if head >= factor)
-
-
-def _recipes(entry: Table, dataset: str) -> list[str | None]:
-    """The table's recipes, or the data set's own where it is none of them."""
-    own = data.info(dataset).recipe
-    return list(entry.recipes) if own in {"ldam_drw", None} else [own]
 
 
 def wanted(

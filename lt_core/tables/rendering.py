@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lt_core.tables.plans import published
-from lt_core.tables.summary import BLOCK, GROUPS
+from lt_core.tables.summary import BLOCK, GROUPS, OTHER_IMAGES
 
 #: Stands where there is no number: a group without a class, an interval without a spread.
 NOTHING = "\N{EN DASH}"
@@ -222,6 +222,8 @@ def _mark(block: pd.DataFrame) -> str:
 
 
 def _comparability(block: pd.DataFrame) -> str:
+    if block["verdict"].str.contains(OTHER_IMAGES, regex=False).any():
+        return "; GENERATED OR INCOMPLETE IMAGES, not the published ones: not to be read at all"
     if not block["full"].all():
         return "; REDUCED: a shortened or changed recipe, not to be read beside the paper"
     if block["paper"].isna().all():

@@ -33,6 +33,9 @@ BLOCK = ("dataset", "model", "recipe", "overrides", "epochs", "precision", "subs
 #: Runs that agree in these, the method and its parameters differ in the seed only.
 PROTOCOL = (*BLOCK, "imbalance_factor", "classifier")
 
+#: Why no published number stands beside a run on a list that is not the published one.
+OTHER_IMAGES = "other images than the published list"
+
 ACCURACIES = ("top1", "top1_rebalanced", "top1_best")
 COLUMNS = (
     *PROTOCOL,
@@ -199,7 +202,17 @@ def _cleaned(records: pd.DataFrame) -> pd.DataFrame:
     """Every column there, each run once; text that a CSV file left empty is empty text."""
     texts = ("variant", "overrides", "params", "recipe_numbers")
     numbers = [f"top1_{g}{s}" for g in GROUPS for s in ("", "_rebalanced")]
-    columns = ["key", "method", "seed", "data_sha256", *texts, *PROTOCOL, *ACCURACIES, *numbers]
+    columns = [
+        "key",
+        "method",
+        "seed",
+        "data_sha256",
+        "train_images",
+        *texts,
+        *PROTOCOL,
+        *ACCURACIES,
+        *numbers,
+    ]
     frame = records.reindex(columns=list(dict.fromkeys([*records.columns, *columns])))
     defaults = dict.fromkeys(texts, "") | {"holdout": 0, "subset_seed": 0}
     frame = frame.astype(dict.fromkeys(texts, object)).fillna(defaults)
@@ -224,7 +237,9 @@ def _of_table(records: pd.DataFrame, table: str) -> pd.DataFrame:
 
     A run that held images out was not evaluated on the test set and belongs to no table.
     """
-    ours = records["recipe"].isin(get(table).recipes) & (records["holdout"] == 0)
+    entry = get(table)
+    used = {*entry.recipes, *(large["recipe"] for large in entry.large.values())}
+    ours = records["recipe"].isin(used) & (records["holdout"] == 0)
     ours &= records["method"].isin(losses.names())
     # Runs made before and after a default changed are never averaged: a record names what
     # differed from the defaults of its day, and its full numbers tell what differs from
@@ -319,6 +334,14 @@ def _cell(row: Row, runs: pd.DataFrame, entry: Table, spreads: Mapping[str, Spre
     }
 
 
+def _published_images(run: Mapping, about: data.DatasetInfo) -> bool:
+    """Whether a run that was made on listed images saw as many as the published list has."""
+    seen, listed = run["train_images"], about.train_count
+    if listed is None or pd.isna(seen):
+        return True
+    return seen == listed if run["imbalance_factor"] == 1 else listed / 2 < seen < listed
+
+
 def _paper(row: Row, run: Mapping, entry: Table) -> tuple[float, str]:
     """The paper's value where it may stand beside the cell, else NaN and why not."""
     if entry.published is None:
@@ -327,11 +350,15 @@ def _paper(row: Row, run: Mapping, entry: Table) -> tuple[float, str]:
     numbers = numbers[(numbers["group"] == "all") & (numbers["dataset"] == run["dataset"])]
     if numbers.empty:
         return np.nan, "other data"
-    at = numbers["imbalance_factor"] == run["imbalance_factor"]
+    about = data.info(run["dataset"])
+    natural = run["imbalance_factor"] == 1 and about.natural_factor  # as listed
+    at = numbers["imbalance_factor"] == (natural or run["imbalance_factor"])
     numbers = numbers[at & (numbers["method"] == row.published)]
     if numbers.empty:
         return np.nan, "no published number"
-    if run["recipe"] not in entry.recipes or run["overrides"]:
+    if not _published_images(run, about):
+        return np.nan, OTHER_IMAGES
+    if run["recipe"] not in entry.recipes_on(run["dataset"]) or run["overrides"]:
         return np.nan, "other recipe"
     if not _is_full(run):
         return np.nan, f"{run['epochs']:g} of {recipes.get(run['recipe']).epochs} epochs"

@@ -125,11 +125,8 @@ class RunConfig:
             head_count = info.head_count - self.holdout
             counts = data.class_counts(info.num_classes, head_count, self.imbalance_factor)
             in_range("batch_size", recipe.batch_size, 1, sum(counts))
-        elif self.imbalance_factor != 1 or self.holdout:
-            raise ConfigError(
-                f"imbalance_factor and holdout: {self.dataset} is taken as it is, expected 1 and "
-                f"0, got {self.imbalance_factor:g} and {self.holdout}"
-            )
+        else:
+            info.check_cut(self.imbalance_factor, self.holdout)
         epochs = recipe.epochs if self.epochs is None else self.epochs
         recipe.scaled_milestones(epochs)  # refuses a length that cannot hold every stage
         return {

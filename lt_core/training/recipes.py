@@ -296,6 +296,23 @@ RECIPES = {
             flip=True,
         ),
         Recipe(
+            name="decoupling_places",
+            source="Kang et al. 2020, arXiv:1910.09217, Places_LT/cls_crt.yaml of "
+            "facebookresearch/classifier-balancing, without its sampler of classes; the features "
+            "are those of torchvision's ImageNet weights",
+            epochs=10,
+            batch_size=256,
+            learning_rate=0.1,
+            weight_decay=5e-4,
+            schedule="cosine",
+            image_size=224,
+            smallest_crop=0.08,
+            flip=True,
+            colour_jitter=0.4,
+            weights="imagenet",
+            frozen=True,
+        ),
+        Recipe(
             name="folder",
             source="chosen here for a few thousand photographs, fixed before any loss was compared",
             epochs=60,

@@ -134,11 +134,26 @@ def test_same_list_for_training_and_test_is_refused(folder, tmp_path):
         data.load_train_test("imagenet_lt", root=tmp_path)
 
 
-def test_profile_cannot_be_cut(folder, tmp_path):
-    with pytest.raises(ConfigError, match="long-tailed by nature"):
-        data.load("imagenet_lt", "train", 100, root=tmp_path)
+def test_profile_cannot_be_stretched(folder, tmp_path):
+    for factor in (256, 300):
+        with pytest.raises(ConfigError, match=r"long-tailed by nature, .* below its own 256"):
+            data.load("imagenet_lt", "train", factor, root=tmp_path)
     with pytest.raises(ConfigError, match="long-tailed by nature"):
         data.load("imagenet_lt", "train", holdout=5, root=tmp_path)
+
+
+def test_a_smaller_factor_keeps_so_many_times_the_smallest_class(folder, tmp_path):
+    write_list(folder, LINES)
+    whole = data.load("imagenet_lt", "train", root=tmp_path)
+    cut, again, other = (
+        data.load("imagenet_lt", "train", 2, root=tmp_path, subset_seed=seed) for seed in (0, 0, 1)
+    )
+    assert cut.class_counts == [4, 2, 2]
+    assert (cut.imbalance_factor, len(cut.images)) == (2, 8)
+    assert [whole.images.paths[row] for row in cut.indices] == cut.images.paths
+    assert cut.sha256 == again.sha256 != other.sha256
+    with pytest.raises(ConfigError, match=r"has one of 2\.5 and cannot be cut to 2\.5"):
+        data.load("imagenet_lt", "train", 2.5, root=tmp_path)
 
 
 def test_missing_list_is_named(tmp_path):

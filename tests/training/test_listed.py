@@ -58,7 +58,13 @@ def listed(request, tmp_path, monkeypatch):
 def small(name, **values):
     overrides = {"image_size": 32, "batch_size": 8}
     return RunConfig(
-        dataset=name, method="icb", model="resnet10", epochs=1, overrides=overrides, **values
+        dataset=name,
+        method="icb",
+        model="resnet10",
+        recipe="decoupling",
+        epochs=1,
+        overrides=overrides,
+        **values,
     )
 
 

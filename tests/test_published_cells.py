@@ -1,0 +1,35 @@
+"""Every published number has a command that would make its run, asked without any image."""
+
+import shlex
+
+import pytest
+
+from lt_core import cli, data, tables
+from lt_core.book import reproduction
+from lt_core.tables.plans import PUBLISHED
+from lt_core.training import RunConfig, recipes
+
+
+def test_all_published_cells_are_there():
+    assert sum(len(tables.published(table)) for table in PUBLISHED) == 201
+
+
+@pytest.mark.parametrize("table", PUBLISHED)
+def test_a_command_plans_the_run_of_each_published_cell(table, monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(reproduction, "direct", lambda *request, **_: asked.append(request[:2]))
+    for cell in tables.published(table).itertuples():
+        request = {"dataset": cell.dataset, "imbalance_factors": cell.imbalance_factor}
+        command = tables.command(table, {**request, "methods": cell.method, "seeds": 1})
+        with pytest.raises(SystemExit) as left:
+            cli.main([*shlex.split(command)[1:], "--direct", "--store", str(tmp_path)])
+        assert left.value.code == 0, command
+        (config,) = tables.plan(asked[-1][0], **asked[-1][1])
+        natural = cell.imbalance_factor == data.info(cell.dataset).natural_factor
+        assert config.imbalance_factor == (1 if natural else cell.imbalance_factor), command
+        method = tables.find_row(table, cell.method).method
+        assert (config.dataset, config.method) == (cell.dataset, method), command
+        assert config.model == cell.model, command
+        assert config.recipe in tables.get(table).recipes_on(cell.dataset), command
+        assert config.epochs == recipes.get(config.recipe).epochs, command
+        assert RunConfig.from_dict(config.to_dict()).key == config.key  # complete without images
