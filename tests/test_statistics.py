@@ -271,15 +271,6 @@ def test_what_is_not_a_number_is_missing_and_never_judged():
         assert statistics.verdict(paper, mean, 3, Spread(1.0, 9)).startswith("no verdict")
 
 
-def test_rank_correlation_by_hand():
-    ours = pd.Series({"a": 1.0, "b": 2.0, "c": 3.0, "d": 4.0, "only ours": 9.0})
-    paper = pd.Series({"d": 40.0, "c": 20.0, "b": 30.0, "a": 10.0, "only theirs": 0.0})
-    tau, _, n = statistics.rank_correlation(ours, paper)
-    assert n == 4
-    assert tau == pytest.approx(4 / 6)  # of six pairs one is swapped: (5 - 1) / 6
-    assert np.isnan(statistics.rank_correlation(ours[:2], paper).tau)
-
-
 def test_noise_of_the_published_table():
     """Findings 4 and 5 of the design, by hand from the printed digits."""
     noise = statistics.published_noise(tables.published("table1")).set_index(

@@ -16,6 +16,7 @@ from lt_core.tables.summary import BLOCK, GROUPS, OTHER_IMAGES
 #: Stands where there is no number: a group without a class, an interval without a spread.
 NOTHING = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
+SIGNED = "+z.1f"  # z: what rounds to zero has no minus
 #: What a number may begin with.
 NUMBER = (*"0123456789+<", MINUS, NOTHING)
 
@@ -60,14 +61,7 @@ def render(cells: pd.DataFrame) -> Rendered:
 
 def render_frame(frame: pd.DataFrame, caption: str, digits: int = 1) -> Rendered:
     """Any frame in the book's style: its index as first column, numbers to ``digits``."""
-
-    def shown(value: object) -> str:
-        if isinstance(value, (float, np.floating)):
-            text = NOTHING if math.isnan(value) else f"{round(value, digits) + 0.0:,.{digits}f}"
-            return text.replace("-", MINUS)
-        return str(value)
-
-    return Rendered(((caption, frame.reset_index().map(shown)),))
+    return Rendered(((caption, frame.reset_index().map(number, form=f"z,.{digits}f")),))
 
 
 def render_published(table: str) -> Rendered:
@@ -81,7 +75,8 @@ def render_published(table: str) -> Rendered:
         grid = part.pivot_table("top1", "method", "column", aggfunc="last", sort=False)
         source = ", ".join(part["source"].unique())
         caption = f"published, {dataset}: top-1 accuracy in percent, one run each; {source}"
-        blocks.append((caption, grid.map(_number).rename_axis(columns=None).reset_index()))
+        grid = grid.map(number, form=".2f").rename_axis(columns=None)
+        blocks.append((caption, grid.reset_index()))
     return Rendered(tuple(blocks), folded=True)
 
 
@@ -96,7 +91,7 @@ def render_groups(cells: pd.DataFrame) -> Rendered:
             frame = pd.DataFrame({"method": part["method"], "top-1, %": part.apply(accuracy, 1)})
             groups = [group for group in GROUPS if part[group].notna().any()]
             for group in groups if len(groups) > 1 else []:
-                frame[f"{group}, %"] = part[group].map("{:.1f}".format).replace("nan", NOTHING)
+                frame[f"{group}, %"] = part[group].map(number)
             about = f"{_what(block)}, imbalance factor {factor:g}{_comparability(block)}"
             blocks.append((about, frame))
     return Rendered(tuple(blocks))
@@ -105,12 +100,12 @@ def render_groups(cells: pd.DataFrame) -> Rendered:
 def render_differences(differences: pd.DataFrame, baseline: str = "softmax") -> Rendered:
     """What :func:`lt_core.tables.differences` found, best first."""
     frame = pd.DataFrame({"method": differences.index})
-    frame["difference, points"] = differences["difference"].map(_signed).to_numpy()
+    frame["difference, points"] = [number(d, SIGNED) for d in differences["difference"]]
     frame["95 % interval"] = [
-        NOTHING if math.isnan(low) else f"{_signed(low)} to {_signed(high)}"
+        NOTHING if math.isnan(low) else f"{number(low, SIGNED)} to {number(high, SIGNED)}"
         for low, high in differences[["low", "high"]].to_numpy()
     ]
-    frame["p, Holm"] = differences["p_holm"].map(_p_value).to_numpy()
+    frame["p, Holm"] = ["< 0.001" if p < 0.001 else number(p, ".3f") for p in differences["p_holm"]]
     about = (
         f"difference from {baseline}, seed effects taken out; each interval holds by itself, p is "
         "corrected for testing all rows"
@@ -126,18 +121,14 @@ def render_cost(cells: pd.DataFrame, runs: pd.DataFrame) -> Rendered:
     keys = cells[~cells["rebalanced"].astype(bool)][["method", "keys"]].explode("keys")
     spent = runs.reindex(columns=["key", "seconds", "hardware"]).astype({"key": object})
     spent = keys.merge(spent, left_on="keys", right_on="key").drop_duplicates("key")
-    blocks = []
     spent["hardware"] = spent["hardware"].replace(r"\b1 threads", "1 thread", regex=True)
+    blocks = []
     for hardware, part in spent.groupby("hardware", sort=False):
-        minutes = part.groupby("method", sort=False)["seconds"].agg(["median", "size"])
-        frame = pd.DataFrame({"method": minutes.index, "runs": minutes["size"].to_numpy()})
-        frame["minutes per run"] = (minutes["median"] / 60).map("{:.2f}".format).to_numpy()
-        blocks.append(
-            (
-                f"{hardware}; wall time, median; {part['seconds'].sum() / 3600:.1f} hours in all",
-                frame,
-            )
-        )
+        hours = part["seconds"].sum() / 3600
+        found = part.groupby("method", sort=False)["seconds"].agg(["size", "median"]).reset_index()
+        found["median"] = (found["median"] / 60).map(number, form=".2f")
+        frame = found.rename(columns={"size": "runs", "median": "minutes per run"})
+        blocks.append((f"{hardware}; wall time, median; {hours:.1f} hours in all", frame))
     return Rendered(tuple(blocks))
 
 
@@ -152,6 +143,13 @@ def render_trace(trace: pd.DataFrame) -> Rendered:
         caption = f"every run behind this page: {_what(part)}; {_recipe(part)}"
         blocks.append((caption, frame))
     return Rendered(tuple(blocks), folded=True)
+
+
+def number(value: object, form: str = ".1f") -> str:
+    """A float as tables show it, an unknown one as a dash; anything else as it is."""
+    if not isinstance(value, (float, np.floating)):
+        return str(value)
+    return NOTHING if math.isnan(value) else format(value, form).replace("-", MINUS)
 
 
 def accuracy(cell: pd.Series) -> str:
@@ -192,14 +190,18 @@ def _across(block: pd.DataFrame) -> pd.DataFrame:
         part = part.set_index("method")
         frame[f"factor {factor:g}"] = part.apply(accuracy, axis=1).reindex(methods).to_numpy()
         if part["paper"].notna().any():
-            frame[f"paper {factor:g}"] = part["paper"].map(_number).reindex(methods).to_numpy()
+            paper = part["paper"].map(number, form=".2f")
+            frame[f"paper {factor:g}"] = paper.reindex(methods).to_numpy()
             frame[f"verdict {factor:g}"] = part["verdict"].reindex(methods).to_numpy()
     return frame.fillna(NOTHING)
 
 
 def _caption(block: pd.DataFrame) -> str:
+    """What the block is, which rows no paper's table has, and what it may not be compared with."""
     meaning = "top-1 accuracy in percent at the last epoch, mean ± standard deviation of n seeds"
-    return f"{_what(block)}; {_recipe(block)}; {meaning}{_mark(block)}"
+    beyond = pd.unique(block["method"][block["beyond"]])
+    ours = f"; beyond the papers' tables: {', '.join(beyond)}" if len(beyond) else ""
+    return f"{_what(block)}; {_recipe(block)}; {meaning}{ours}{_comparability(block)}"
 
 
 def _recipe(block: pd.DataFrame) -> str:
@@ -214,13 +216,6 @@ def _what(block: pd.DataFrame) -> str:
     return f"{first['dataset']}{subset}, {first['model']}"
 
 
-def _mark(block: pd.DataFrame) -> str:
-    """Which rows no paper's table has, and what keeps the block from standing beside it."""
-    beyond = pd.unique(block["method"][block["beyond"]])
-    ours = f"; beyond the papers' tables: {', '.join(beyond)}" if len(beyond) else ""
-    return ours + _comparability(block)
-
-
 def _comparability(block: pd.DataFrame) -> str:
     if block["verdict"].str.contains(OTHER_IMAGES, regex=False).any():
         return "; GENERATED OR INCOMPLETE IMAGES, not the published ones: not to be read at all"
@@ -229,18 +224,6 @@ def _comparability(block: pd.DataFrame) -> str:
     if block["paper"].isna().all():
         return "; not the paper's experiment, so none of its values stands beside it"
     return ""
-
-
-def _number(value: float) -> str:
-    return NOTHING if math.isnan(value) else f"{value:.2f}"
-
-
-def _signed(value: float) -> str:
-    return NOTHING if math.isnan(value) else f"{value:+.1f}".replace("-", MINUS)
-
-
-def _p_value(p: float) -> str:
-    return NOTHING if math.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _html(caption: str, frame: pd.DataFrame, folded: bool) -> str:

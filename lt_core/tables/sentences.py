@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from lt_core.tables.rendering import SIGNED, number
 from lt_core.tables.statistics import Spread, least_difference
 from lt_core.tables.summary import GROUPS, as_trained
 
@@ -165,7 +166,7 @@ def command(table: str, request: Mapping[str, object]) -> str:
 
 
 def _signed(value: float) -> str:
-    return f"{round(value, 1) + 0.0:+.1f}".replace("-", "\N{MINUS SIGN}")
+    return number(value, SIGNED)
 
 
 def _percent(value: float) -> str:

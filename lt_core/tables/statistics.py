@@ -216,24 +216,6 @@ def _connected(runs: pd.DataFrame, baseline: str) -> pd.Series:
         reached = further
 
 
-class RankCorrelation(NamedTuple):
-    tau: float
-    p: float
-    n: int
-
-
-def rank_correlation(ours: pd.Series, paper: pd.Series) -> RankCorrelation:
-    """Kendall's tau-b between two columns of a table, over the methods in both.
-
-    1: the same order; 0: unrelated; -1: reversed. Two methods or fewer give NaN.
-    """
-    both = pd.concat([ours, paper], axis=1, join="inner").dropna()
-    if len(both) < 3:
-        return RankCorrelation(float("nan"), float("nan"), len(both))
-    result = stats.kendalltau(both.iloc[:, 0], both.iloc[:, 1])
-    return RankCorrelation(float(result.statistic), float(result.pvalue), len(both))
-
-
 def published_noise(table: pd.DataFrame) -> pd.DataFrame:
     """The noise of the published Table 1, from cells that ought to be equal.
 
