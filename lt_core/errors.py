@@ -9,11 +9,24 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+#: Characters of a message, more than any list of known names takes.
+LONGEST = 2000
+
 
 class LtError(Exception):
-    """Base of all errors that the command line prints as one line."""
+    """Base of all errors that the command line prints as one line.
+
+    Line breaks and bytes that are no text, which the name of a file may hold, are written as
+    ``\\n`` and ``\\udce9``, and the middle of a very long message is left out.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: object = ""):
+        text = printable(message)
+        if len(text) > LONGEST:
+            text = f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
+        super().__init__(text)
 
 
 class ConfigError(LtError, ValueError):
@@ -56,6 +69,11 @@ class Unfinished(LtError):
     """Work that stopped at a checkpoint on purpose; the next call continues it."""
 
     exit_code = 75
+
+
+def printable(text: object) -> str:
+    """``text`` with escapes for whatever a terminal cannot show on one line."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in str(text))
 
 
 def unknown(kind: str, name: object, options: Iterable[str]) -> ConfigError:

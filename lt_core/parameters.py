@@ -14,6 +14,7 @@ what is accepted. Nothing here needs torch.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import math
@@ -294,9 +295,10 @@ def _by_class(name: str, values: Any, hint: str = "") -> list[Any]:
             )
         return [by_class[label] for label in range(len(entries))]
     if hasattr(values, "__iter__") and not isinstance(values, (str, bytes, Set, ValuesView)):
-        entries = values.tolist() if hasattr(values, "tolist") else list(values)
-        if isinstance(entries, list):  # what has no dimension is a number
-            return entries
+        with contextlib.suppress(RuntimeError):  # a tensor that is sparse, or has no values
+            entries = values.tolist() if hasattr(values, "tolist") else list(values)
+            if isinstance(entries, list):  # what has no dimension is a number
+                return entries
     raise ConfigError(
         f"{name}: expected a list of numbers, one per class, or a mapping by class, got "
         f"{_shown(values)}{hint}"

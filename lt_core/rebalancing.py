@@ -50,10 +50,7 @@ def rebalance(probabilities: Scores, tau: float = 1.0) -> Scores:
 
 def column_sums(probabilities: Tensor | np.ndarray) -> Tensor:
     """Probability that each class wins over all rows, ``(C,)`` float64: ``sum_i p_ij``."""
-    values = _matrix("probabilities", probabilities)
-    if not bool((values >= 0).all()):
-        raise DataError("probabilities: expected values of at least 0; apply softmax first")
-    return values.sum(dim=0)
+    return _probabilities(probabilities).sum(dim=0)
 
 
 def rebalance_by(probabilities: Scores, reference_sums: PerClass, tau: float = 1.0) -> Scores:
@@ -70,7 +67,7 @@ def rebalance_by(probabilities: Scores, reference_sums: PerClass, tau: float = 1
     ``probabilities`` ``(N, C)``; ``reference_sums`` ``(C,)``, > 0, in any common unit:
     a factor shared by all classes changes no argmax.
     """
-    values = _matrix("probabilities", probabilities)
+    values = _probabilities(probabilities)
     sums = _vector("reference_sums", reference_sums, values, SMALLEST)
     # In logs: the power of a small sum leaves the range of numbers before the score does.
     scores = (values.log() - convert("tau", tau, NotNegative) * sums.log()).exp()
@@ -124,17 +121,30 @@ def tau_normalise(
     return _like(values / norms ** convert("tau", tau, Finite), logits)
 
 
+def _probabilities(probabilities: Tensor | np.ndarray) -> Tensor:
+    values = _matrix("probabilities", probabilities)
+    if not bool((values >= 0).all()):
+        raise DataError("probabilities: expected values of at least 0; apply softmax first")
+    return values
+
+
 def _matrix(name: str, values: Tensor | np.ndarray) -> Tensor:
     if not isinstance(values, (Tensor, np.ndarray)):
         raise ConfigError(
             f"{name}: expected a torch tensor or a NumPy array, got a {type(values).__name__}"
         )
-    tensor = torch.as_tensor(values)
-    if tensor.ndim != 2 or not tensor.is_floating_point():
+    if isinstance(values, np.ndarray):
+        dense, floating = True, values.dtype.kind == "f"
+    else:
+        dense, floating = values.layout == torch.strided, values.is_floating_point()
+    if values.ndim != 2 or not (dense and floating):
         raise ConfigError(
-            f"{name}: expected floating point of shape (N, C), got {tensor.dtype} of shape "
-            f"{tuple(tensor.shape)}"
+            f"{name}: expected dense floating point of shape (N, C), got {values.dtype} of shape "
+            f"{tuple(values.shape)}{'' if dense else f' in layout {values.layout}'}"
         )
+    if isinstance(values, np.ndarray):  # of any byte order and strides; what is masked is missing
+        values = np.array(np.ma.filled(values, np.nan), np.float64, order="C")
+    tensor = torch.as_tensor(values)
     damaged = (~tensor.isfinite().all(dim=1)).nonzero()
     if len(damaged):
         raise DataError(f"{name}: row {int(damaged[0])} is not finite; the run is damaged")

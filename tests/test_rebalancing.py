@@ -59,9 +59,11 @@ def test_a_class_without_probability_and_extreme_logits_stay_finite(tau):
     assert (scores[:, 5] == 0).all()
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_arrays_come_back_as_arrays(dtype):
-    probabilities = random_logits().softmax(1).numpy().astype(dtype)
+@pytest.mark.parametrize("dtype", [np.float16, ">f4", np.float64, np.longdouble])
+@pytest.mark.parametrize("step", [1, -1])
+def test_arrays_of_any_floating_type_and_order_come_back_as_arrays(dtype, step):
+    probabilities = random_logits().softmax(1).numpy().astype(dtype)[::step]
+    probabilities.flags.writeable = False
     before = probabilities.copy()
     scores = rebalance(probabilities)
     assert isinstance(scores, np.ndarray)
@@ -72,18 +74,17 @@ def test_arrays_come_back_as_arrays(dtype):
 
 def test_bad_input_is_named():
     good = random_logits().softmax(1)
-    with pytest.raises(
-        ConfigError, match=r"probabilities: expected floating point of shape \(N, C\)"
-    ):
-        rebalance(good[0])
-    with pytest.raises(ConfigError, match="probabilities: expected floating point"):
-        rebalance((good * 100).long())
-    with pytest.raises(DataError, match="apply softmax first"):
-        rebalance(good - 1)
+    for wrong in (good[0], (good * 100).long(), good.to_sparse(), good.numpy().astype(object)):
+        with pytest.raises(ConfigError, match=r"probabilities: expected .* of shape \(N, C\)"):
+            rebalance(wrong)
+    for use in (rebalance, lambda values: rebalance_by(values, [1] * 6)):
+        with pytest.raises(DataError, match="apply softmax first"):
+            use(good - 1)
     damaged = good.clone()
     damaged[7, 0] = float("nan")
-    with pytest.raises(DataError, match="row 7 is not finite"):
-        rebalance(damaged)
+    for missing in (damaged, np.ma.masked_invalid(damaged.numpy())):
+        with pytest.raises(DataError, match="row 7 is not finite"):
+            rebalance(missing)
     for tau in (-1, float("nan"), "much"):
         with pytest.raises(ConfigError, match="tau"):
             rebalance(good, tau)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import re
 import tarfile
 import warnings
 import zlib
@@ -25,6 +26,7 @@ from lt_core.data.source import (
     Source,
     check_complete,
     found,
+    names_in,
     standard_classes,
     to_standard,
     unless_identity,
@@ -51,11 +53,17 @@ def candidates(
     if info.name not in _LABELS:
         return
     (python, python_archive), (binary, binary_archive) = info.releases
-    names = ((binary, _binary), (python_archive, _pickles), (binary_archive, _binary))
-    for name, read in names if packed else ((python, _pickles),):
+    archives = ((python_archive, _pickles), (binary_archive, _binary)) if packed else ()
+    for name, read in ((binary, _binary), *archives) if packed else ((python, _pickles),):
         for place in places:
             if os.path.exists(place / name):
                 yield partial(read, info, place / name, split)
+    for archive, read in archives:  # as browsers call it: unzipped already, or fetched twice
+        stem = archive.removesuffix(".tar.gz")
+        for place in places:
+            for name in names_in(place):
+                if name != archive and re.fullmatch(rf"{stem}[ ()0-9]*\.(tar|tgz|tar\.gz)", name):
+                    yield partial(read, info, place / name, split)
     for place in places:  # their files without their folder
         if place.name not in (python, binary) and os.path.isdir(place):
             read = _binary if packed else _pickles
@@ -124,7 +132,8 @@ def _contents(place: Path, names: Sequence[str]) -> dict[str, bytes]:
                 if name in names and member.isfile():
                     contents[name] = archive.extractfile(member).read()
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
-        raise DataError(f"{place}: cut or damaged archive ({error})") from error
+        reason = str(error).partition("\n")[0].rstrip(":")
+        raise DataError(f"{place}: cut or damaged archive ({reason})") from error
     for name in names:
         if name not in contents:
             raise DataError(f"{place}: no {name} in this archive")

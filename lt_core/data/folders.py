@@ -120,6 +120,12 @@ def _source(
 ) -> Source:
     pictures = {name: list(filter(_is_image, paths)) for name, paths in by_class.items()}
     names = sorted((name for name in pictures if pictures[name]), key=natural_key)
+    if not names:
+        other = next((path for paths in by_class.values() for path in paths), "nothing")
+        raise DataError(
+            f"{place / where}: no images by their names ({', '.join(sorted(images.SUFFIXES))}), "
+            f"but {other}"
+        )
     class_names, label_map = standard_classes(names, info, place / where)
     chosen, targets = [], []
     for name, label in sorted(zip(names, label_map, strict=True), key=lambda pair: pair[1]):

@@ -42,7 +42,7 @@ _LISTS = {
 _LINE = re.compile(r"(.*[^\s,;])[\s,;]+([^\s,;]+)")
 _SHOWN = 5  # kinds of problems named in a report
 #: Where it stands, the image's path, its label, and what is wrong with it: kind and words.
-Entry = tuple[str, str, int, tuple[str, str] | None]
+Entry = tuple[str, str, object, tuple[str, str] | None]
 
 
 def load(info: DatasetInfo, folder: Path, split: str) -> Dataset:
@@ -65,7 +65,7 @@ def load(info: DatasetInfo, folder: Path, split: str) -> Dataset:
     else:
         entries = _from_lines(_text(content))
         class_names = tuple(str(c) for c in range(info.num_classes))
-    paths, targets = _checked(entries, path, folder, info.num_classes)
+    paths, targets = checked(entries, path, folder, info.num_classes)
     if split == "train":
         _compare(targets, info, path)
     return Dataset(
@@ -173,6 +173,9 @@ def _from_json(
         ) from error
     categories, pictures, annotations = tables
     names = _by_id(categories, "name", "category", path)
+    for category, name in names.items():
+        if not (isinstance(name, str) and name.strip()):
+            raise DataError(f"{path}: category {category} has the name {name!r}, expected text")
     files = _by_id(pictures, "file_name", "image", path)
     if len(names) != info.num_classes:
         raise DataError(f"{path}: {len(names)} categories, {info.name} has {info.num_classes}")
@@ -187,13 +190,13 @@ def _from_json(
                 problem = "ids", f"{str(annotation)[:80]} has no usable image_id and category_id"
             elif image not in files:
                 problem = "image", "the image is not in the list of images"
-            elif not isinstance(file, str):
+            elif not (isinstance(file, str) and file.strip()):
                 problem = "file", f"the image has the file_name {file!r}, expected text"
             elif category not in order:
                 problem = "category", f"category {category} is not in the list of categories"
             yield f"annotation {i} (image {image})", file, order.get(category, -1), problem
 
-    return entries(), tuple(str(names[category]) for category in classes)
+    return entries(), tuple(names[category] for category in classes)
 
 
 def _by_id(table: list, field: str, kind: str, path: Path) -> dict[str, object]:
@@ -218,12 +221,15 @@ def _id(entry: object, key: str) -> str | None:
     return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
 
 
-def _checked(
-    entries: Iterator[Entry], path: Path, folder: Path, num_classes: int
-) -> tuple[list[str], list[int]]:
-    """Paths and labels, or one DataError with the first problem of each kind and their number."""
-    used: dict[str, tuple[str, int]] = {}
-    labels: set[int] = set()
+def checked(
+    entries: Iterator[Entry], path: Path, folder: Path, num_classes: int | None = None
+) -> tuple[list[str], list]:
+    """Paths and labels, or one DataError with the first problem of each kind and their number.
+
+    Without ``num_classes`` a label may be anything.
+    """
+    used: dict[str, tuple[str, object]] = {}
+    labels = set()
     problems: dict[str, list[str]] = {}  # kind -> the first in words, and where all of it are
     files_in = cache(lambda name: _files_in(folder / name))
     own = (f"{folder.as_posix()}/", f"{folder.absolute().as_posix()}/")
@@ -234,7 +240,7 @@ def _checked(
             absent = inside is None or posixpath.basename(inside) not in files_in(
                 posixpath.dirname(inside)
             )
-            if not 0 <= label < num_classes:
+            if num_classes is not None and not 0 <= label < num_classes:
                 problem = "label", f"label {label}, expected 0 to {num_classes - 1}"
             elif inside is None or (absent and image.startswith("/")):
                 problem = "leaves", f"{image} leaves the data set's folder"
@@ -290,7 +296,9 @@ def _files_in(folder: Path) -> frozenset[str]:
 def _hint(image: str, folder: Path) -> str:
     """Where a file that is not where the list says lies instead, or what lies there."""
     parts = [part for part in image.replace("\\", "/").split("/") if part not in ("", ".", "..")]
-    *above, name = parts or [""]
+    if not parts:
+        return ""
+    *above, name = parts
     parent = folder.joinpath(*above)
     stem = os.path.splitext(name)[0].lower()
     renamed = [other for other in names_in(parent) if os.path.splitext(other)[0].lower() == stem]

@@ -191,7 +191,7 @@ def _folder(described: DatasetInfo, root: Path) -> Path:
     if root.name in (described.name, *sum(described.releases, ())):
         return root
     for name in names_in(root):
-        listed = name.endswith((".parquet", ".txt", ".json"))
+        listed = name.lower().endswith((".parquet", ".txt", ".json"))
         if split_of(name) if listed else split_folder(name):
             return root
     return folder

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lt_core.data import catalog, own
 from lt_core.data.long_tail import FEW_BELOW, MANY_ABOVE
-from lt_core.errors import DataError
+from lt_core.errors import DataError, printable
 
 #: Classes and problems that are named; of others there is the number.
 SHOWN = 20
@@ -32,14 +32,15 @@ def look(
     splits = {split: [tree.path / file for file, _ in tree.images[split]] for split in tree.images}
     lines += _sizes(splits) + _profile(tree.counts("train"), tree.class_names)
     if tree.others:
-        lines.append(f"other files: {tree.others}, not images by their names, left alone")
+        example = f"{len(tree.others)}, such as {tree.others[0]}"
+        lines.append(f"other files: {example}, not images by their names, left alone")
     problems = list(tree.problems)
     if open_each:
         problems += _damage(splits, lines)
     lines += _some(problems)
     if not tree.problems:
         lines.append(f"name of the data set: {tree.name}")
-    return "\n".join(lines), len(problems)
+    return "\n".join(map(printable, lines)), len(problems)
 
 
 def _listed(name: str, open_each: bool, root: str | os.PathLike | None) -> tuple[str, int]:
@@ -55,7 +56,7 @@ def _listed(name: str, open_each: bool, root: str | os.PathLike | None) -> tuple
     lines = [f"{name}: {train.num_classes} classes", *_sizes(splits)]
     lines += _profile(train.class_counts, train.class_names)
     problems = _damage(splits, lines) if open_each else []
-    return "\n".join(lines + _some(problems)), len(problems)
+    return "\n".join(map(printable, lines + _some(problems))), len(problems)
 
 
 def _sizes(splits: dict[str, list[Path]]) -> list[str]:

@@ -23,7 +23,8 @@ import os
 import posixpath
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 from lt_core.data.catalog import IMAGENET, DatasetInfo
@@ -39,7 +40,7 @@ _LAYOUT = (
     "label and split"
 )
 _COLUMNS = {
-    "path": ("path", "file", "filename", "image"),
+    "path": ("path", "file", "filename", "file_name", "filepath", "image", "image_path"),
     "label": ("label", "class", "target"),
     "split": ("split", "set"),
 }
@@ -50,15 +51,15 @@ _SHOWN = 5
 class Tree:
     """What lies in a folder of images: ``(path, class)`` pairs by split, paths relative.
 
-    ``problems`` say in words what cannot be used, ``others`` is the number of files that are no
-    images by their names.
+    ``problems`` say in words what cannot be used, ``others`` are files that are no images by
+    their names.
     """
 
     path: Path
     class_names: tuple[str, ...]
     images: dict[str, list[tuple[str, int]]]
     problems: tuple[str, ...]
-    others: int
+    others: tuple[str, ...]
 
     def counts(self, split: str) -> list[int]:
         """Images of each class."""
@@ -145,8 +146,11 @@ def place(name: str) -> Path:
         raise DataError(f"{path}: no such folder; {PREFIX}DIR names a folder of images")
     root = os.environ.get("LT_DATA_ROOT")
     near = [Path(root).expanduser() / own_name] if root else []
-    known = [Path(entry) for entry in os.environ.get(FOLDERS, "").split(os.pathsep) if entry]
-    places = [near for near in (*known, *near) if near.name == own_name and os.path.isdir(near)]
+    places = [
+        near
+        for near in (*map(Path, _known()), *near)
+        if near.name == own_name and os.path.isdir(near)
+    ]
     for found in places:
         if read(found.absolute()).name == PREFIX + given:
             return found.absolute()
@@ -158,9 +162,15 @@ def place(name: str) -> Path:
 
 
 def _remember(path: Path) -> None:
-    known = os.environ.get(FOLDERS, "").split(os.pathsep)
-    if str(path) not in known:
-        os.environ[FOLDERS] = os.pathsep.join(filter(None, [str(path), *known]))
+    if str(path) not in (known := _known()):
+        os.environ[FOLDERS] = "\n".join([str(path), *known])
+
+
+def _known() -> list[str]:
+    """The folders in ``LT_FOLDERS``: a line each, or several in a line that is no folder itself."""
+    lines = os.environ.get(FOLDERS, "").split("\n")
+    several = ([line] if os.path.isdir(line) else line.split(os.pathsep) for line in lines)
+    return [entry for entries in several for entry in entries if entry]
 
 
 @functools.lru_cache(maxsize=8)
@@ -176,6 +186,9 @@ def read(path: Path) -> Tree:
     pictures = set(files).difference(others)
     found: list[tuple[str, str, str]] = []
     problems: list[str] = []
+    if foreign := [name for name in (path.name, *sorted(pictures)) if not _is_text(name)]:
+        pictures.difference_update(foreign)
+        problems.append(f"{len(foreign)} names are not UTF-8, such as {foreign[0]}: rename them")
     in_folders = [entry for file in sorted(pictures) for entry in _in_folders(file)]
     if in_folders:
         found = in_folders
@@ -184,9 +197,15 @@ def read(path: Path) -> Tree:
             for name in tables
             if None not in _places(_rows(path, name, [])).values()
         ]
+        folders = sorted({(split, file.partition("/")[0]) for split, _, file in found})
+        problems += [
+            f"{first} and {second} both hold {split} images: move one of the two away"
+            for (split, first), (other, second) in pairwise(folders)
+            if split == other
+        ]
     elif len(tables) == 1:
         others.remove(tables[0])
-        found = list(_in_table(path, tables[0], pictures, problems))
+        found = list(_in_table(path, tables[0], problems))
     else:
         many = f"{len(tables)} CSV files and " if tables else ""
         problems.append(f"{many}no images in train/CLASS/; {_LAYOUT}")
@@ -199,14 +218,22 @@ def read(path: Path) -> Tree:
             images[split].append((file, order[label]))
         else:
             unknown[split, label] += 1
-    problems += [
-        f"{count} {split} images of class {label!r}, which has no training image"
-        for (split, label), count in unknown.items()
-    ]
-    tree = Tree(path, tuple(class_names), images, tuple(problems), len(others))
+    if found and not class_names:
+        problems.append(f"no training images; {_LAYOUT}")
+    else:
+        problems += [
+            f"{count} {split} images of class {label!r}, which has no training image"
+            for (split, label), count in unknown.items()
+        ]
+    tree = Tree(path, tuple(class_names), images, tuple(problems), tuple(others))
     if found and not problems:
-        tree = Tree(path, tree.class_names, images, tuple(_missing(tree)), len(others))
+        tree = replace(tree, problems=tuple(_missing(tree)))
     return tree
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name of the file system is UTF-8; of another one the bytes are kept apart."""
+    return not any("\udc80" <= letter <= "\udcff" for letter in name)
 
 
 def _missing(tree: Tree) -> Iterator[str]:
@@ -230,43 +257,49 @@ def _in_folders(file: str) -> Iterator[tuple[str, str, str]]:
         yield split, parts[1], file
 
 
-def _in_table(
-    folder: Path, name: str, pictures: set[str], problems: list[str]
-) -> Iterator[tuple[str, str, str]]:
+def _in_table(folder: Path, name: str, problems: list[str]) -> Iterator[tuple[str, str, str]]:
     """``(split, class, path)`` of each line of a CSV file; what is wrong joins ``problems``."""
-    from lt_core.data.source import split_folder
+    from lt_core.data import listfile
 
     rows = _rows(folder, name, problems)
     place = _places(rows)
-    head = ", ".join(rows[0]) if rows else "none"
     missing = [column for column, found in place.items() if found is None]
-    if not problems:
-        problems += [f"{name}: no column {column!r} among {head}" for column in missing]
+    if missing and not problems:
+        head = ", ".join(rows[0]) if rows else "none"
+        problems.append(f"{name}: no column {' and no '.join(map(repr, missing))} among {head}")
     if problems:
         return
-    used: dict[str, int] = {}
+    try:
+        files, labels = listfile.checked(_entries(rows, place), Path(name), folder)
+    except DataError as error:
+        problems.append(str(error))
+        return
+    for file, (split, label) in zip(files, labels, strict=True):
+        yield split, label, file
+
+
+def _entries(rows: list[list[str]], place: dict[str, int]) -> Iterator[tuple]:
+    """An entry for each line that is not blank, its label ``(split, class)``."""
+    from lt_core.data.images import SUFFIXES
+    from lt_core.data.source import split_folder
+
     for number, row in enumerate(rows[1:], start=2):
+        where, used, problem = f"line {number}", None, None
         if not any(field.strip() for field in row):
             continue
-        where = f"{name} line {number}"
         if len(row) <= max(place.values()):
-            problems.append(f"{where}: {len(row)} fields, expected {len(rows[0])}")
+            yield where, "", used, ("fields", f"{len(row)} fields, expected {len(rows[0])}")
             continue
         file, label, split = (row[place[column]].strip() for column in _COLUMNS)
-        file = posixpath.normpath(file.replace("\\", "/"))
-        if file.startswith(("/", "../")):
-            problems.append(f"{where}: {file} leaves the folder {folder}")
-        elif file not in pictures:
-            problems.append(f"{where}: {file} is not there, or no image by its name")
-        elif file in used:
-            problems.append(f"{where}: {file} again, first in line {used[file]}")
+        if posixpath.splitext(file)[1].lower() not in SUFFIXES:
+            problem = "suffix", f"{file} is no image by its name"
         elif not label:
-            problems.append(f"{where}: {file} has no label")
-        elif (split := split_folder(split)) is None:
-            problems.append(f"{where}: split is none of train, val and test")
+            problem = "no label", f"{file} has no label"
+        elif (part := split_folder(split)) is None:
+            problem = "split", f"split {split!r} is none of train, val and test"
         else:
-            used[file] = number
-            yield split, label, file
+            used = part, label
+        yield where, file, used, problem
 
 
 def _rows(folder: Path, name: str, problems: list[str]) -> list[list[str]]:
@@ -280,8 +313,11 @@ def _rows(folder: Path, name: str, problems: list[str]) -> list[list[str]]:
         line = content.count(b"\n", 0, error.start) + 1
         problems.append(f"{name} line {line}: not UTF-8; save the file in this encoding")
         return []
+    lines = io.StringIO(text, newline=None)
+    delimiter = max(",;\t", key=lines.readline().count)
+    lines.seek(0)
     try:
-        rows = list(csv.reader(io.StringIO(text)))
+        rows = list(csv.reader(lines, delimiter=delimiter))
     except csv.Error as error:  # such as a field of more than 131,072 characters
         problems.append(f"{name}: {error}")
         return []

@@ -51,7 +51,7 @@ def candidates(
     """
     splits: dict[str | None, list[Path]] = {}
     for file in files:
-        if file.endswith(".parquet"):
+        if file.lower().endswith(".parquet"):
             splits.setdefault(split_of(file), []).append(folder / file)
     shards = splits.get(split, [])
     if split == "test" and "val" in splits and all(_unlabelled(path) for path in shards):
@@ -161,12 +161,16 @@ def _read(path: Path) -> tuple[pa.ChunkedArray, Sequence[int], list[str] | None]
             f"{path}: column {image!r} is {table[image].type}, expected struct<bytes, path>, "
             "encoded image files"
         )
-    labels = table[label].to_pylist()
+    try:
+        labels = table[label].to_pylist()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: column {label!r} holds text that is not UTF-8") from error
     if labels and all(isinstance(value, str) for value in labels):
         names = sorted(set(labels), key=natural_key)
         return encoded, [names.index(value) for value in labels], names
     for row, value in enumerate(labels):
-        if not isinstance(value, int | float) or value != value // 1:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or value != value // 1:
             raise DataError(
                 f"{path}: row {row} has {label} {value!r}; column {label!r} is "
                 f"{table[label].type}, expected integers"

@@ -49,7 +49,8 @@ def is_litter(name: str) -> bool:
 def listing(folder: Path) -> list[str]:
     """The files below ``folder``, without litter, as sorted relative paths.
 
-    No file is opened or stat-ed. A folder that cannot be listed raises DataError.
+    No file is opened or stat-ed. DataError for a folder that cannot be listed, or that is a link
+    to one above itself: its files would be counted again and again.
     """
 
     def refuse(error: OSError) -> None:
@@ -57,6 +58,8 @@ def listing(folder: Path) -> list[str]:
 
     paths = []
     for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        if os.path.islink(place) and Path(os.path.realpath(place)) in Path(place).parents:
+            raise DataError(f"{place}: a link to a folder above it, remove the link")
         folders[:] = [name for name in folders if not is_litter(name)]
         inside = Path(place).relative_to(folder)
         paths += [(inside / name).as_posix() for name in names if not is_litter(name)]

@@ -51,6 +51,8 @@ def png(depth, color, row):
         (b'<?xml version="1.0"?>\n<svg xmlns="x"/>', "an SVG drawing"),
         (b"version https://git-lfs.github.com/spec/v1\noid", "a pointer of Git LFS"),
         (b"\0\0\0\x18ftypheic\0\0", "a file of format HEIC or AVIF"),
+        (b"\0\0\0\x18ftypmp42\0\0", "a film or sound of kind 'mp42'"),
+        (b"RIFF\0\0\0\0WAVEfmt ", r"no image \(16 bytes that begin with b'RIFF"),
         (encoded("GIF"), "a file of format GIF"),
         (encoded("TIFF"), "a file of format TIFF"),
         (encoded("PNG")[:60], r"not a complete image .* PNG image of 10 x 8 pixels of mode 'RGB'"),

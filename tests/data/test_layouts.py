@@ -1,5 +1,6 @@
 """The same small data set as people have it: every layout gives the same images."""
 
+import gzip
 import shutil
 import tarfile
 import zipfile
@@ -68,6 +69,7 @@ def write_binary(root):
         ("cifar10-train.parquet", "cifar10-test.parquet"),
         ("train.parquet/part-00000.parquet", "test.parquet/part-00000.parquet"),
         ("train.parquet", "validation.parquet"),
+        ("Train.PARQUET", "Test.Parquet"),
     ],
 )
 def test_parquet_files_are_found_by_the_split_in_their_names(tmp_path, hashes, names):
@@ -95,6 +97,23 @@ def test_numbered_files_without_a_total(tmp_path, hashes):
     assert loaded(tmp_path) == hashes
     (folder / "train" / "0001.parquet").unlink()
     with pytest.raises(DataError, match=r"train/0001\.parquet is missing, 2 of 3 shards"):
+        loaded(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["cifar-10-python.tar", "cifar-10-python (1).tar.gz"])
+def test_archive_under_the_name_that_a_browser_gave_it(tmp_path, monkeypatch, hashes, name):
+    archive = pack(small.write_pickles(monkeypatch, tmp_path))
+    content = archive.read_bytes()
+    archive.unlink()
+    (archive.parent / name).write_bytes(gzip.decompress(content) if name[-1] == "r" else content)
+    assert loaded(tmp_path) == hashes
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>404"])
+def test_archive_that_is_none_is_one_line(tmp_path, monkeypatch, content):
+    pack(small.write_pickles(monkeypatch, tmp_path)).write_bytes(content)
+    cut = r"python\.tar\.gz: cut or damaged archive \(file could not be opened successfully\);"
+    with pytest.raises(DataError, match=cut):
         loaded(tmp_path)
 
 
@@ -220,6 +239,14 @@ def test_litter_is_no_class_and_no_image(tmp_path, hashes):
             (place / litter).write_bytes(b"")
     (tmp_path / "cifar10" / "._train-00000-of-00001.parquet").write_bytes(b"")
     assert loaded(tmp_path) == hashes
+
+
+def test_images_without_endings_are_named(tmp_path):
+    small.write_folders(tmp_path)
+    for path in (tmp_path / "cifar10" / "train").rglob("*.png"):
+        path.rename(path.with_suffix(""))
+    with pytest.raises(DataError, match=r"no images by their names \(\.bmp, .*\), but train/airpl"):
+        loaded(tmp_path)
 
 
 def test_other_files_of_a_class_are_named(tmp_path):

@@ -101,17 +101,29 @@ def test_a_list_in_another_encoding_is_named_by_its_line(folder):
         data.info(f"folder:{folder}")
 
 
-def test_processes_that_are_started_know_the_folder(folder):
+@pytest.mark.parametrize("parent", ["a", "a:b"])
+def test_processes_that_are_started_know_the_folder(tmp_path, monkeypatch, parent):
+    monkeypatch.setenv(own.FOLDERS, f"/one:{tmp_path}")
+    folder = write_own_images(tmp_path / parent / "pets")
     name = data.info(f"folder:{folder}").name
     assert str(folder) in os.environ[own.FOLDERS]
     assert data.info(name).name == name
+    known = os.environ[own.FOLDERS]
+    data.info(name)
+    assert os.environ[own.FOLDERS] == known
 
 
 TABLE = "path,label,split\n"
 
 
 @pytest.mark.parametrize(
-    ("head", "end"), [("path,label,split", "\n"), ("\ufeffSplit, Class ,File", "\r\n")]
+    ("head", "end"),
+    [
+        ("path,label,split", "\n"),
+        ("\ufeffSplit, Class ,File", "\r\n"),
+        ("split;class;file", "\r"),
+        ("split\tclass\timage_path", "\n"),
+    ],
 )
 def test_a_table_of_paths_and_labels(folder, head, end):
     shutil.move(folder / "train", folder / "pictures")
@@ -120,9 +132,8 @@ def test_a_table_of_paths_and_labels(folder, head, end):
     for picture in sorted(folder.rglob("*.jpg")):
         split = "train" if "pictures" in picture.parts else "Test"
         fields = [str(picture.relative_to(folder)), picture.parent.name, split]
-        lines.append(
-            ",".join(fields if head.startswith("path") else [fields[2], fields[1], fields[0]])
-        )
+        between = next(letter for letter in ",;\t" if letter in head)
+        lines.append(between.join(fields if head.startswith("path") else fields[::-1]))
     (folder / "images.csv").write_text(end.join(lines), newline="")
     train, test = data.load_train_test(f"folder:{folder}")
     assert train.class_counts == [12, 5, 3]
@@ -133,13 +144,18 @@ def test_a_table_of_paths_and_labels(folder, head, end):
     ("line", "said"),
     [
         ("pictures/gone.jpg,ant,train", "line 2: pictures/gone.jpg is not there"),
-        ("../x.jpg,ant,train", "line 2: ../x.jpg leaves the folder"),
-        ("/etc/x.jpg,ant,train", "line 2: /etc/x.jpg leaves the folder"),
+        ("../x.jpg,ant,train", "line 2: ../x.jpg leaves the data set's folder"),
+        ("/etc/x.jpg,ant,train", "line 2: /etc/x.jpg leaves the data set's folder"),
+        ("pictures/0.gif,ant,train", "line 2: pictures/0.gif is no image by its name"),
+        (
+            "y/0.jpg,ant,train\ny/1.jpg,ant,train",
+            "2 unusable .*: line 2 and 1 more: y/0.jpg is not",
+        ),
         ("pictures/0.jpg,,train", "line 2: pictures/0.jpg has no label"),
-        ("pictures/0.jpg,ant,other", "line 2: split is none of train, val and test"),
+        ("pictures/0.jpg,ant,other", "line 2: split 'other' is none of train, val and test"),
         ("pictures/0.jpg,ant", "line 2: 2 fields, expected 3"),
         ("pictures/0.jpg,ant,train\npictures/0.jpg,bee,train", "line 3: .* again, first in line 2"),
-        ("pictures/0.jpg,ant,test", "1 test images of class 'ant', which has no training image"),
+        ("pictures/0.jpg,ant,test", "no training images; expected train/CLASS"),
     ],
 )
 def test_a_line_that_cannot_be_used_is_named(tmp_path, line, said):
@@ -154,13 +170,21 @@ def test_a_line_that_cannot_be_used_is_named(tmp_path, line, said):
     ("spoil", "said"),
     [
         (lambda f: shutil.rmtree(f / "test"), "no images to test on"),
+        (lambda f: shutil.rmtree(f / "train"), "pets: no training images; expected train/CLASS"),
         (
-            lambda f: shutil.rmtree(f / "train"),
-            r"test images of class 'ant', which has no training",
+            lambda f: shutil.copytree(f / "train", f / "Training"),
+            "Training and train both hold train",
+        ),
+        (
+            lambda f: (f / "train/ant/again").symlink_to(f / "train"),
+            "again: a link to a folder above",
+        ),
+        (
+            lambda f: os.rename(f / "train/ant", os.fsencode(f / "train") + b"/\xe9t\xe9"),
+            r"12 names are not UTF-8, such as train/\\udce9t\\udce9/0.jpg: rename them",
         ),
         (lambda f: shutil.rmtree(f / "test/bee"), "class 'bee' has no test image"),
         (lambda f: shutil.move(f / "test/bee", f / "test/wasp"), "'wasp', which has no training"),
-        (lambda f: shutil.move(f / "train", f / "trains"), "test images of class"),
     ],
 )
 def test_a_folder_that_cannot_be_used_says_why(folder, spoil, said):

@@ -271,6 +271,12 @@ def test_any_type_of_whole_numbers_or_names_is_a_label(tmp_path, kind):
             "row 1 has label nan; column 'label' is double, expected int",
         ),
         ([b"a", b"b"], [0.0, 1.5], r"row 1 has label 1\.5"),
+        ([b"a", b"b"], [True, False], "row 0 has label True; column 'label' is bool, expected int"),
+        (
+            [b"a", b"b"],
+            pa.array([b"bird", b"\xe9"]).view(pa.string()),
+            "column 'label' holds text that is not UTF-8",
+        ),
         ([b"a", b"b"], pa.array([0, 2**64 - 1], pa.uint64()), f"row 1 has label {2**64 - 1}, exp"),
         (
             [b"a", b"b"],

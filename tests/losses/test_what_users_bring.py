@@ -54,6 +54,8 @@ REFUSED = {
     "nested": ([[50, 500, 5]], r"shape \(C,\)"),
     "column": (torch.ones(3, 1), r"shape \(C,\)"),
     "number of classes": (3, "got 3"),
+    "sparse": (torch.tensor(RIGHT).to_sparse(), "got a Tensor"),
+    "shapes without values": (torch.tensor(RIGHT, device="meta"), "got a Tensor"),
     "no dimension": (torch.tensor(3), "got a Tensor"),
     "text": ("50,500,5", "got '50,500,5'"),
     "bytes": (b"abc", "got b'abc'"),
