@@ -243,14 +243,6 @@ def test_dumbbells_compare_only_what_may_be_compared():
     assert [ax.get_title(loc="right") for ax in figure.axes] == ["factor 100", "factor 10"]
 
 
-def test_group_accuracy_leaves_empty_groups_out():
-    figure, ax = plt.subplots()
-    plots.group_accuracy(ax, cells(["softmax", HOSTILE]))
-    figure.canvas.draw()
-    labels = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert labels == ["many", "few", "all classes"]
-
-
 def test_difference_intervals_have_a_row_per_method_the_first_on_top():
     columns = {"difference": [2.0, -1.0], "low": [1.0, -3.0], "high": [3.0, 1.0]}
     figure, ax = plt.subplots()

@@ -41,7 +41,7 @@ from lt_core.training.metrics import groups
 __all__ = ["BASELINE_COLOR", "DASHES", "MARKERS", "METHOD_COLOR", "end_labels", "label_rows"]
 __all__ += ["accuracy_by_class_rank", "class_profile", "coverage", "difference_intervals"]
 __all__ += ["dumbbells", "ranked_differences"]
-__all__ += ["group_accuracy", "lines", "plain", "points_by_rank", "push_matrices"]
+__all__ += ["lines", "plain", "points_by_rank", "push_matrices"]
 __all__ += ["rank_colors", "shares_against_prior", "style"]
 
 
@@ -180,22 +180,6 @@ def accuracy_by_class_rank(
     key = axes[0, 1].legend(drawn.values(), drawn.keys(), title=note, **at, **sizes)
     key.set_in_layout(rows == 1)  # else its column would be wider than the others
     return figure
-
-
-def group_accuracy(ax: Axes, cells: pd.DataFrame) -> None:
-    """Accuracy of many, medium and few, a row for each method, and a bar for all classes."""
-    cells = cells[cells["n"] > 0]
-    names = [name for name in ("many", "medium", "few") if cells[name].notna().any()]
-    y = np.arange(len(cells))
-    ax.hlines(y, cells[names].min(axis=1), cells[names].max(axis=1), color="0.85", linewidth=3)
-    colors = dict(zip(("many", "medium", "few"), rank_colors(3), strict=True))
-    for name, marker in zip(names, "osD", strict=False):
-        shown = {"color": colors[name], "marker": marker, "label": name}
-        ax.scatter(cells[name], y, 16, zorder=3, **shown)
-    ax.scatter(cells["mean"], y, 60, METHOD_COLOR, marker="|", zorder=4, label="all classes")
-    label_rows(ax, cells["method"])
-    ax.set_xlabel("accuracy, %")
-    ax.legend(ncols=4, loc="lower left", bbox_to_anchor=(0, 1), borderpad=0)
 
 
 def dumbbells(cells: pd.DataFrame) -> Figure | None:
