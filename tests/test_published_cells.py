@@ -3,6 +3,7 @@
 import shlex
 
 import pytest
+from made_up_records import records
 
 from lt_core import cli, data, tables
 from lt_core.book import reproduction
@@ -33,3 +34,20 @@ def test_a_command_plans_the_run_of_each_published_cell(table, monkeypatch, tmp_
         assert config.recipe in tables.get(table).recipes_on(cell.dataset), command
         assert config.epochs == recipes.get(config.recipe).epochs, command
         assert RunConfig.from_dict(config.to_dict()).key == config.key  # complete without images
+
+
+@pytest.mark.parametrize(
+    ("dataset", "images", "paper"),
+    [
+        ("inaturalist2017", 579_184, 54.64),
+        ("inaturalist2017", 108, None),
+        ("imagenet_lt", 100_000, 36.67),  # cut to a factor of 100
+        ("imagenet_lt", 115_846, None),
+    ],
+)
+def test_a_number_stands_beside_its_run_on_the_published_images_only(dataset, images, paper):
+    plan = tables.plan("table2", dataset, methods="softmax", seeds=2)
+    found = records(plan).assign(train_images=images)
+    shown = tables.cells(found, "table2", plan)
+    assert shown["paper"].dropna().tolist() == [paper] * (paper is not None)
+    assert ("GENERATED OR INCOMPLETE IMAGES" in str(tables.render(shown))) == (paper is None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lt_core.data.long_tail import FEW_BELOW, MANY_ABOVE
-from lt_core.parameters import in_range, per_class
+from lt_core.parameters import per_class
 from lt_core.rebalancing import rebalance
 
 
@@ -16,26 +16,18 @@ def class_accuracy(prediction: np.ndarray, target: np.ndarray, num_classes: int)
     return np.divide(right, images, out=np.full(num_classes, np.nan), where=images > 0)
 
 
-def groups(class_counts: np.ndarray, rare_below: int = 0) -> dict[str, np.ndarray]:
-    """Which classes are many, medium and few, by training images, as boolean ``(C,)``.
-
-    With ``rare_below`` the classes of few with fewer images than that are the group ``rare``.
-    The poster has such a group in its Table 2 and does not say where it is cut.
-    """
-    in_range("rare_below", rare_below, 0, FEW_BELOW)
+def groups(class_counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Which classes are many, medium and few, by training images, as boolean ``(C,)``."""
     counts = np.array(per_class("class_counts", class_counts, minimum=0))
-    many, few, rare = counts > MANY_ABOVE, counts < FEW_BELOW, counts < rare_below
-    found = {"many": many, "medium": ~many & ~few, "few": few & ~rare}
-    return {**found, "rare": rare} if rare_below else found
+    many, few = counts > MANY_ABOVE, counts < FEW_BELOW
+    return {"many": many, "medium": ~many & ~few, "few": few}
 
 
-def group_accuracy(
-    accuracy: np.ndarray, class_counts: np.ndarray, rare_below: int = 0
-) -> dict[str, float]:
+def group_accuracy(accuracy: np.ndarray, class_counts: np.ndarray) -> dict[str, float]:
     """Mean class accuracy of each group in percent; an empty group is NaN, not 0."""
     return {
         name: 100 * float(np.mean(accuracy[members])) if members.any() else float("nan")
-        for name, members in groups(class_counts, rare_below).items()
+        for name, members in groups(class_counts).items()
     }
 
 
