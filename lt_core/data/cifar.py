@@ -1,7 +1,9 @@
 """CIFAR-10 and CIFAR-100 as published: folders or archives, for Python or as binary records.
 
 The files for Python are pickles, and unpickling runs code: each is opened only
-after its MD5 has been found to be the published one.
+after its MD5 has been found to be the published one, which torchvision knows.
+torchvision's own reader does not say which file is damaged, wants the training
+files for the test images too, and reads neither archives nor binary records.
 """
 
 from __future__ import annotations
@@ -9,88 +11,85 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import posixpath
 import re
 import tarfile
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from lt_core.data import images
 from lt_core.data.catalog import DatasetInfo
-from lt_core.data.source import (
-    Source,
-    check_complete,
-    found,
-    names_in,
-    standard_classes,
-    to_standard,
-    unless_identity,
-)
+from lt_core.data.files import found, read_bytes
+from lt_core.data.source import Source, standard_classes, to_standard, unless_identity
 from lt_core.errors import DataError
 
+# Which column holds the labels, and the file that names them, in the releases for Python and in
+# binary records.
 _LABELS = {"cifar10": "labels", "cifar100": "fine_labels"}
-_META = {"cifar10": "batches.meta", "cifar100": "meta"}
-# Files of the binary release: training images, test images, class names.
+_META = {
+    "cifar10": ("batches.meta", "batches.meta.txt"),
+    "cifar100": ("meta", "fine_label_names.txt"),
+}
 _BINARY = {
-    "cifar10": (
-        tuple(f"data_batch_{i}.bin" for i in range(1, 6)),
-        ("test_batch.bin",),
-        "batches.meta.txt",
-    ),
-    "cifar100": (("train.bin",), ("test.bin",), "fine_label_names.txt"),
+    "cifar10": {
+        "train": [f"data_batch_{i}.bin" for i in range(1, 6)],
+        "test": ["test_batch.bin"],
+    },
+    "cifar100": {"train": ["train.bin"], "test": ["test.bin"]},
 }
 
 
 def candidates(
-    info: DatasetInfo, places: Sequence[Path], split: str, packed: bool
+    info: DatasetInfo, place: Path, files: Sequence[str], split: str, binary: bool, packed: bool
 ) -> Iterator[partial[Source]]:
-    """What can be tried for ``split``: Python's folder, or (``packed``) the other releases."""
-    if info.name not in _LABELS:
+    """The published folders of one release among ``files``, or (``packed``) its archives."""
+    if info.name not in _META:
         return
-    (python, python_archive), (binary, binary_archive) = info.releases
-    archives = ((python_archive, _pickles), (binary_archive, _binary)) if packed else ()
-    for name, read in ((binary, _binary), *archives) if packed else ((python, _pickles),):
-        for place in places:
-            if os.path.exists(place / name):
-                yield partial(read, info, place / name, split)
-    for archive, read in archives:  # as browsers call it: unzipped already, or fetched twice
-        stem = archive.removesuffix(".tar.gz")
-        for place in places:
-            for name in names_in(place):
-                if name != archive and re.fullmatch(rf"{stem}[ ()0-9]*\.(tar|tgz|tar\.gz)", name):
-                    yield partial(read, info, place / name, split)
-    for place in places:  # their files without their folder
-        if place.name not in (python, binary) and os.path.isdir(place):
-            read = _binary if packed else _pickles
-            if os.path.exists(place / (_BINARY[info.name][2] if packed else _META[info.name])):
-                yield partial(read, info, place, split)
+    (folder, archive), meta = info.releases[binary], _META[info.name][binary]
+    # As browsers call it, too: unzipped already, or fetched twice.
+    archive = re.compile(rf"{archive.removesuffix('.tar.gz')}[ ()0-9]*\.(tar|tgz|tar\.gz)")
+    paths = set()
+    for file in files:
+        above, name = posixpath.split(file)
+        if packed and archive.fullmatch(name):
+            paths.add(file)
+        elif not packed and (name == meta or (place / above).name == folder):
+            paths.add(above)
+    for path in sorted(paths):
+        yield partial(_binary if binary else _pickles, info, place / path, split)
+
+
+def is_release(info: DatasetInfo, name: str) -> bool:
+    """Whether a file of this name is one of a published folder of the data set."""
+    return name in _META.get(info.name, ())
 
 
 def _pickles(info: DatasetInfo, place: Path, split: str) -> Source:
     from torchvision import datasets  # it knows the names of the files and their MD5
 
     published = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[info.name]
-    listed = dict(published.train_list if split == "train" else published.test_list)
     meta = published.meta["filename"]
-    listed = {meta: published.meta["md5"], **listed}
+    listed = {
+        meta: published.meta["md5"],
+        **dict(published.train_list if split == "train" else published.test_list),
+    }
     files = _contents(place, listed)
     opened = {name: _unpickle(place / name, files[name], md5) for name, md5 in listed.items()}
     names = opened.pop(meta)[published.meta["key"]]
     labels = np.concatenate([content[_LABELS[info.name]] for content in opened.values()])
     pixels = np.concatenate([content["data"] for content in opened.values()])
-    return _source(info, place, tuple(opened), names, labels, pixels)
+    return _source(info, place, opened, names, labels, pixels)
 
 
 def _binary(info: DatasetInfo, place: Path, split: str) -> Source:
     """Records of the coarse label (CIFAR-100 only), the label, and the pixels, a byte each."""
-    train, test, meta = _BINARY[info.name]
-    listed = train if split == "train" else test
-    files = _contents(place, (meta, *listed))
+    meta, listed = _META[info.name][True], _BINARY[info.name][split]
+    files = _contents(place, [meta, *listed])
     names = files.pop(meta).decode("utf-8", errors="replace").split()
     labels = 2 if info.name == "cifar100" else 1
     record = labels + int(np.prod(info.image_shape))
@@ -101,8 +100,7 @@ def _binary(info: DatasetInfo, place: Path, split: str) -> Source:
                 f"{record}"
             )
     rows = np.frombuffer(b"".join(files.values()), np.uint8).reshape(-1, record)
-    source = _source(info, place, listed, names, rows[:, labels - 1], rows[:, labels:])
-    return check_complete(source, info.head_count, "training") if split == "train" else source
+    return _source(info, place, files, names, rows[:, labels - 1], rows[:, labels:])
 
 
 def _source(info, place, files, names, labels, pixels) -> Source:
@@ -117,26 +115,26 @@ def _source(info, place, files, names, labels, pixels) -> Source:
     )
 
 
-def _contents(place: Path, names: Sequence[str]) -> dict[str, bytes]:
+def _contents(place: Path, names: Iterable[str]) -> dict[str, bytes]:
     """Name -> content, from a folder or from the only folder in a compressed archive."""
-    if os.path.isdir(place):
-        for name in names:
-            if not os.path.exists(place / name):
-                raise DataError(f"{place}: no {name} in this folder, {found(place)}")
-        return {name: images.read_bytes(place / name) for name in names}
     contents = {}
-    try:
-        with tarfile.open(place) as archive:
-            for member in archive:  # one pass: an archive cannot be read backwards
-                name = Path(member.name).name
-                if name in names and member.isfile():
-                    contents[name] = archive.extractfile(member).read()
-    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
-        reason = str(error).partition("\n")[0].rstrip(":")
-        raise DataError(f"{place}: cut or damaged archive ({reason})") from error
+    if os.path.isdir(place):
+        there = [name for name in names if os.path.exists(place / name)]
+        contents = {name: read_bytes(place / name) for name in there}
+    else:
+        try:
+            with tarfile.open(place) as archive:
+                for member in archive:  # one pass: an archive cannot be read backwards
+                    name = posixpath.basename(member.name)
+                    if name in names and member.isfile():
+                        contents[name] = archive.extractfile(member).read()
+        except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
+            reason = str(error).partition("\n")[0].rstrip(":")
+            raise DataError(f"{place}: cut or damaged archive ({reason})") from error
     for name in names:
         if name not in contents:
-            raise DataError(f"{place}: no {name} in this archive")
+            inside = f"folder, {found(place)}" if os.path.isdir(place) else "archive"
+            raise DataError(f"{place}: no {name} in this {inside}")
     return {name: contents[name] for name in names}
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from lt_core.data.files import read_bytes
 from lt_core.errors import DataError
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 _EXPECTED = "expected a PNG, JPEG, WebP or BMP image"
@@ -150,33 +150,28 @@ def centred(image: Image.Image, size: int, resize: int) -> Image.Image:
 
 
 def stack(
-    fetch: Callable[[int], bytes], name: Callable[[int], str], count: int, height: int, width: int
-) -> np.ndarray:
-    """Decode ``count`` images of one size into uint8 ``(count, 3, height, width)``, in threads.
+    fetch: Callable[[int], bytes],
+    name: Callable[[int], object],
+    count: int,
+    shape: tuple[int, int, int],
+) -> torch.Tensor:
+    """Decode ``count`` images of one ``shape`` (3, H, W) into uint8 ``(count, 3, H, W)``.
 
     ``fetch(i)`` gives image i encoded, ``name(i)`` names it in an error.
     Raises DataError for a damaged image and for one of another size.
     """
-    pixels = np.empty((count, 3, height, width), dtype=np.uint8)
+    pixels = np.empty((count, *shape), dtype=np.uint8)
 
     def fill(start: int) -> None:
         for i in range(start, min(start + _BLOCK, count)):
-            image = decode(fetch(i), name(i), (width, height))
+            image = decode(fetch(i), str(name(i)), (shape[2], shape[1]))
             pixels[i] = np.asarray(image).transpose(2, 0, 1)
 
     in_threads(fill, range(0, count, _BLOCK))
-    return pixels
+    return torch.from_numpy(pixels)
 
 
 def in_threads(work: Callable, items: Iterable) -> list:
     """``[work(item) for item in items]`` in threads; the first error ends it."""
     with ThreadPoolExecutor() as pool:
         return list(pool.map(work, items))  # cancels what has not begun when one raises
-
-
-def read_bytes(path: Path) -> bytes:
-    """A file's content; what cannot be read is a DataError that names it."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error

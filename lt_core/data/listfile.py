@@ -26,7 +26,7 @@ import torch
 from lt_core.data import images, long_tail
 from lt_core.data.catalog import DatasetInfo
 from lt_core.data.dataset import Dataset
-from lt_core.data.source import found, names_in, natural_key
+from lt_core.data.files import found, names_in, natural_key
 from lt_core.errors import ConfigError, DataError
 
 # iNaturalist publishes no labels for its test images: its validation list is tested on.

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
+import http.client
 import os
-from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import torch
 
-from lt_core.data import cifar, digits, downloading, folders, listfile, long_tail, own, parquet
+from lt_core.data import cifar, digits, folders, listfile, long_tail, own, parquet
 from lt_core.data.catalog import DatasetInfo, info
 from lt_core.data.dataset import Dataset
-from lt_core.data.source import (
-    Source,
-    check_complete,
-    found,
-    listing,
-    names_in,
-    split_folder,
-    split_of,
-    unnamed,
-)
+from lt_core.data.files import found, listing, names_in, split_folder, split_of
+from lt_core.data.source import Source, unnamed
 from lt_core.errors import ConfigError, DataError, unknown
 from lt_core.parameters import Range, convert
 
 SPLITS = ("train", "val", "test")
 _FIRST_SHARD_FACTOR = 10  # from here on a subset is cut from shard 0
 _LARGEST_OVERLAP = 0.01  # of the test images
+_TINY_IMAGENET = (
+    "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
+    "90528d7ca1a48142e341f4ef8d21d0de",  # its MD5
+)
 
 
 def data_root(root: str | os.PathLike | None = None) -> Path:
@@ -87,7 +84,7 @@ def load(
             return listed
         return listfile.cut(listed, imbalance_factor, subset_seed)
     if split == "test":
-        source = _open_source(described, root, "test", None, download)
+        source = _open_source(described, root, "test", download=download)
         rows = np.arange(len(source.targets))
         imbalance_factor, subset_seed, holdout = 1, 0, 0
     else:
@@ -135,7 +132,7 @@ def look_for(name: str, root: str | os.PathLike | None = None) -> None:
     """
     described = info(name)
     if described.head_count is not None and name != "digits":
-        _open_source(described, data_root(root), "test", None, False)
+        _open_source(described, data_root(root), "test")
 
 
 def load_train_test(
@@ -192,80 +189,97 @@ def _folder(described: DatasetInfo, root: Path) -> Path:
         return root
     for name in names_in(root):
         listed = name.lower().endswith((".parquet", ".txt", ".json"))
-        if split_of(name) if listed else split_folder(name):
+        if cifar.is_release(described, name) or (split_of if listed else split_folder)(name):
             return root
     return folder
 
 
-def _places(described: DatasetInfo, root: Path) -> list[Path]:
-    """Where the published folders and archives can lie; ``root`` may be one of them itself."""
-    folder = _folder(described, root)
-    above = [root.parent] if root.name in sum(described.releases, ()) else []
-    return list(
-        dict.fromkeys((folder, root, *above, *(folder / name for name in names_in(folder))))
-    )
-
-
-def _candidates(
-    described: DatasetInfo, root: Path, split: str, enough: list[int] | None
-) -> Iterator[Callable[[], Source]]:
-    """What can be tried, in this order: published files, parquet, image folders, archives."""
-    places = _places(described, root)
-    yield from cifar.candidates(described, places, split, packed=False)
-    folder = places[0]
-    for place in (folder, *(root / name for name, _ in described.releases if folder != root)):
-        if os.path.isdir(place):
-            files = listing(place)
-            yield from parquet.candidates(described, place, files, split, enough)
-            yield from folders.candidates(described, place, files, split)
-    yield from cifar.candidates(described, places, split, packed=True)
-    yield from folders.zipped(described, places, split)
+def _trees(described: DatasetInfo, root: Path) -> list[tuple[Path, list[str]]]:
+    """Where files can lie, and which: the data set's folder, and what is published beside it."""
+    folder, releases = _folder(described, root), sum(described.releases, ())
+    beside = root.parent if root.name in releases or os.path.isfile(root) else root
+    files = [
+        name
+        for name in names_in(beside)
+        if beside != folder and name.endswith((".tar", ".tgz", ".gz", ".zip"))
+    ]
+    for path in (beside / name for name, _ in described.releases):
+        if os.path.isdir(path) and path != folder:
+            files += [f"{path.name}/{file}" for file in listing(path)]
+    return [(folder, listing(folder) if os.path.isdir(folder) else []), (beside, files)]
 
 
 def _first_source(
     described: DatasetInfo, root: Path, split: str, enough: list[int] | None
-) -> Source | DataError:
+) -> Source | str:
     """The first candidate that can be read, or what is wrong with those that were found."""
-    problems = []
-    for candidate in _candidates(described, root, split, enough):
-        try:
-            source = candidate()
-            # A test set that is not complete would give numbers nobody can compare.
-            return (
-                check_complete(source, described.test_count, split) if split == "test" else source
-            )
-        except DataError as error:
-            problems.append(str(error))
+    trees, problems = _trees(described, root), []
+    for candidates in (
+        partial(cifar.candidates, binary=False, packed=False),
+        partial(parquet.candidates, enough=enough),
+        folders.candidates,
+        partial(cifar.candidates, binary=True, packed=False),
+        partial(cifar.candidates, binary=False, packed=True),
+        partial(cifar.candidates, binary=True, packed=True),
+        folders.zipped,
+    ):
+        for candidate in (each for tree in trees for each in candidates(described, *tree, split)):
+            try:
+                source = candidate()
+                # Test images that are not complete would give numbers nobody can compare.
+                if split == "test" or not source.shards:
+                    source.check_complete(
+                        described.test_count if split == "test" else described.head_count, split
+                    )
+                return source
+            except DataError as error:
+                problems.append(str(error))
     folder = _folder(described, root)
-    problems = problems or [f"no {split} images in {folder}, {found(folder)}"]
-    return DataError(f"{described.name}: {'; '.join(problems)}")
+    return "; ".join(problems) or f"no {split} images in {folder}, {found(folder)}"
 
 
 def _open_source(
-    described: DatasetInfo, root: Path, split: str, enough: list[int] | None, download: bool
+    described: DatasetInfo,
+    root: Path,
+    split: str,
+    enough: list[int] | None = None,
+    download: bool = False,
 ) -> Source:
     if described.name == "digits":
         return digits.open_source(described, split)
-    source = _first_source(described, root, split, enough)
+    source, folder = _first_source(described, root, split, enough), _folder(described, root)
+    if download and isinstance(source, str):
+        try:
+            _download(described, folder)
+            source = _first_source(described, root, split, enough)
+        except DataError as error:
+            source += f"; {error}"
     if isinstance(source, Source):
         return source
-    places = _places(described, root)
-    advice = f"put {described.how_to_get} into {places[0]}"
-    if download:
-        names = sum(described.releases[:1], ())
-        there = [place for place in places if any(os.path.exists(place / name) for name in names)]
-        place = (there or places)[0]
-        try:
-            downloading.download(described, place)
-        except DataError as error:
-            raise DataError(f"{source}; {error}") from error
-        source = _first_source(described, root, split, enough)
-        if isinstance(source, Source):
-            return source
-        advice = f"delete {place / names[0]} and call again, or {advice}"
-    elif described.releases:
-        advice = f"call with download=True (lt-core: --download), or {advice}"
+    fetch = "call with download=True (lt-core: --download), or "
     raise DataError(
-        f"{source}; {advice} (LT_DATA_ROOT or --data-root names the folder that holds "
-        f"{described.name}/)"
+        f"{described.name}: {source}; {fetch if described.releases and not download else ''}put "
+        f"{described.how_to_get} into {folder} (LT_DATA_ROOT or --data-root names the folder that "
+        f"holds {described.name}/)"
     )
+
+
+def _download(described: DatasetInfo, folder: Path) -> None:
+    """Fetch the published archive unless it is there with its MD5; it is read as it is."""
+    from torchvision import datasets
+    from torchvision.datasets.utils import download_url
+
+    published = {
+        "cifar10": (datasets.CIFAR10.url, datasets.CIFAR10.tgz_md5),
+        "cifar100": (datasets.CIFAR100.url, datasets.CIFAR100.tgz_md5),
+        "tinyimagenet": _TINY_IMAGENET,
+    }
+    if described.name not in published:
+        raise DataError(f"{described.name} cannot be downloaded")
+    name, archive = described.releases[0]
+    url, md5 = published[described.name]
+    folder = folder.parent if folder.name == name else folder
+    try:
+        download_url(url, str(folder), archive, md5)
+    except (OSError, RuntimeError, http.client.HTTPException) as error:
+        raise DataError(f"cannot be downloaded from {url} into {folder} ({error})") from error

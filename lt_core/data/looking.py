@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lt_core.data import catalog, own
+from lt_core.data.files import read_bytes
 from lt_core.data.long_tail import FEW_BELOW, MANY_ABOVE
 from lt_core.errors import DataError, printable
 
@@ -81,7 +82,7 @@ def _profile(counts: Sequence[int], class_names: Sequence[str]) -> list[str]:
 
 def _damage(splits: dict[str, list[Path]], lines: list[str]) -> list[str]:
     """What is wrong with the images themselves; how many were opened joins ``lines``."""
-    from lt_core.data.images import decode, in_threads, read_bytes
+    from lt_core.data.images import decode, in_threads
 
     def opened(path: Path) -> tuple[bytes, str | None]:
         try:

@@ -20,7 +20,6 @@ import hashlib
 import io
 import json
 import os
-import posixpath
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -28,6 +27,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from lt_core.data.catalog import IMAGENET, DatasetInfo
+from lt_core.data.files import is_image, listing, natural_key, read_bytes, split_folder
 from lt_core.errors import ConfigError, DataError
 
 PREFIX = "folder:"
@@ -176,12 +176,9 @@ def _known() -> list[str]:
 @functools.lru_cache(maxsize=8)
 def read(path: Path) -> Tree:
     """List a folder of images, once per process; what is wrong with it is in ``problems``."""
-    from lt_core.data.images import SUFFIXES
-    from lt_core.data.source import listing, natural_key
-
     path = Path(os.path.normpath(path))
     files = listing(path)
-    others = [file for file in files if posixpath.splitext(file)[1].lower() not in SUFFIXES]
+    others = [file for file in files if not is_image(file)]
     tables = [file for file in others if file.lower().endswith(".csv") and "/" not in file]
     pictures = set(files).difference(others)
     found: list[tuple[str, str, str]] = []
@@ -250,8 +247,6 @@ def _missing(tree: Tree) -> Iterator[str]:
 
 def _in_folders(file: str) -> Iterator[tuple[str, str, str]]:
     """``(split, class, path)`` of an image at ``train/CLASS/…``; nothing for another."""
-    from lt_core.data.source import split_folder
-
     parts = file.split("/")
     if len(parts) > 2 and (split := split_folder(parts[0])):
         yield split, parts[1], file
@@ -280,9 +275,6 @@ def _in_table(folder: Path, name: str, problems: list[str]) -> Iterator[tuple[st
 
 def _entries(rows: list[list[str]], place: dict[str, int]) -> Iterator[tuple]:
     """An entry for each line that is not blank, its label ``(split, class)``."""
-    from lt_core.data.images import SUFFIXES
-    from lt_core.data.source import split_folder
-
     for number, row in enumerate(rows[1:], start=2):
         where, used, problem = f"line {number}", None, None
         if not any(field.strip() for field in row):
@@ -291,7 +283,7 @@ def _entries(rows: list[list[str]], place: dict[str, int]) -> Iterator[tuple]:
             yield where, "", used, ("fields", f"{len(row)} fields, expected {len(rows[0])}")
             continue
         file, label, split = (row[place[column]].strip() for column in _COLUMNS)
-        if posixpath.splitext(file)[1].lower() not in SUFFIXES:
+        if not is_image(file):
             problem = "suffix", f"{file} is no image by its name"
         elif not label:
             problem = "no label", f"{file} has no label"
@@ -304,8 +296,6 @@ def _entries(rows: list[list[str]], place: dict[str, int]) -> Iterator[tuple]:
 
 def _rows(folder: Path, name: str, problems: list[str]) -> list[list[str]]:
     """The lines of a CSV file, the head's words in lower case."""
-    from lt_core.data.images import read_bytes
-
     content = read_bytes(folder / name)
     try:
         text = content.decode("utf-8-sig")

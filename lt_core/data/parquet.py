@@ -23,15 +23,8 @@ import torch
 
 from lt_core.data import images
 from lt_core.data.catalog import DatasetInfo
-from lt_core.data.source import (
-    Source,
-    natural_key,
-    split_of,
-    standard_classes,
-    to_standard,
-    unless_identity,
-    unnamed,
-)
+from lt_core.data.files import natural_key, split_of
+from lt_core.data.source import Source, standard_classes, to_standard, unless_identity, unnamed
 from lt_core.errors import DataError
 
 # The number of a shard, of how many where it says so, and what follows.
@@ -41,7 +34,7 @@ _LABEL_COLUMNS = ("fine_label", "label")
 
 
 def candidates(
-    info: DatasetInfo, folder: Path, files: Sequence[str], split: str, enough: Sequence[int] | None
+    info: DatasetInfo, place: Path, files: Sequence[str], split: str, enough: Sequence[int] | None
 ) -> Iterator[partial[Source]]:
     """The parquet files of ``split`` among ``files``, to be tried.
 
@@ -52,7 +45,7 @@ def candidates(
     splits: dict[str | None, list[Path]] = {}
     for file in files:
         if file.lower().endswith(".parquet"):
-            splits.setdefault(split_of(file), []).append(folder / file)
+            splits.setdefault(split_of(file), []).append(place / file)
     shards = splits.get(split, [])
     if split == "test" and "val" in splits and all(_unlabelled(path) for path in shards):
         shards = splits["val"]
@@ -84,13 +77,14 @@ def _open_shards(
     wanted = range(total) if total else range(min(shards), max(shards) + 1)
     missing = [number for number in wanted if number not in shards]
     if missing:
-        present = shards[min(shards)]
-        match = _NUMBER.search(present.stem)
-        number = f"{missing[0]:0{len(match[1])}d}"
-        name = present.name[: match.start(1)] + number + present.name[match.end(1) :]
+        name = _NUMBER.sub(
+            lambda match: match[0].replace(match[1], f"{missing[0]:0{len(match[1])}d}", 1),
+            shards[min(shards)].stem,
+        )
         raise DataError(
-            f"{info.name}: {folder / name} is missing, {len(shards)} of {len(wanted)} shards are "
-            "there; a subset of factor 10 or more may need shard 0 only, this one needs all"
+            f"{info.name}: {folder / name}.parquet is missing, {len(shards)} of {len(wanted)} "
+            "shards are there; a subset of factor 10 or more may need shard 0 only, this one "
+            "needs all"
         )
     return _open([shards[number] for number in sorted(shards)], info)
 
@@ -112,29 +106,22 @@ def _open(paths: list[Path], info: DatasetInfo) -> Source:
     start = np.cumsum([0, *map(len, targets)])
 
     def read(rows: np.ndarray) -> torch.Tensor:
-        shards = np.searchsorted(start, rows, side="right") - 1
-        places = list(zip(shards.tolist(), (rows - start[shards]).tolist(), strict=True))
-        cells = [column.to_pylist() for column in columns]
+        cells = [cell for column in columns for cell in column.to_pylist()]
 
         def name(i: int) -> str:
-            shard, row = places[i]
-            return f"{paths[shard]}: row {row}"
+            shard = np.searchsorted(start, rows[i], side="right") - 1
+            return f"{paths[shard]}: row {rows[i] - start[shard]}"
 
         def fetch(i: int) -> bytes:
-            shard, row = places[i]
-            encoded = _bytes(cells[shard][row])
-            if encoded is None:
-                raise DataError(f"{name(i)} has no image")
-            return encoded
+            return _bytes(cells[rows[i]]) or b""
 
-        return torch.from_numpy(images.stack(fetch, name, len(rows), *info.image_shape[1:]))
+        return images.stack(fetch, name, len(rows), info.image_shape)
 
-    return Source(
-        np.concatenate(targets), class_names, read, tuple(paths), unless_identity(maps[0])
-    )
+    targets, label_map = np.concatenate(targets), unless_identity(maps[0])
+    return Source(targets, class_names, read, tuple(paths), label_map, shards=True)
 
 
-def _read(path: Path) -> tuple[pa.ChunkedArray, Sequence[int], list[str] | None]:
+def _read(path: Path) -> tuple[pa.ChunkedArray, np.ndarray, list[str] | None]:
     """Encoded images, labels and the names of the labels, where the file has them."""
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
@@ -146,10 +133,10 @@ def _read(path: Path) -> tuple[pa.ChunkedArray, Sequence[int], list[str] | None]
         raise DataError(
             f"{path}: cannot be read as parquet ({_first_line(error)}); get the file again"
         ) from error
-    encoded = table[image]
+    encoded, labels = table[image], table[label]
     if pa.types.is_struct(encoded.type) and "bytes" in [field.name for field in encoded.type]:
         encoded = pc.struct_field(encoded, "bytes")
-    for name, column in ((label, table[label]), (image, encoded)):
+    for name, column in ((label, labels), (image, encoded)):
         empty = column.is_null().to_numpy()
         if empty.any():
             raise DataError(
@@ -161,22 +148,22 @@ def _read(path: Path) -> tuple[pa.ChunkedArray, Sequence[int], list[str] | None]
             f"{path}: column {image!r} is {table[image].type}, expected struct<bytes, path>, "
             "encoded image files"
         )
+    if pa.types.is_dictionary(labels.type):
+        labels = labels.cast(labels.type.value_type)
+    names = _names(table.schema.metadata, label)
     try:
-        labels = table[label].to_pylist()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: column {label!r} holds text that is not UTF-8") from error
-    if labels and all(isinstance(value, str) for value in labels):
-        names = sorted(set(labels), key=natural_key)
-        return encoded, [names.index(value) for value in labels], names
-    for row, value in enumerate(labels):
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or value != value // 1:
-            raise DataError(
-                f"{path}: row {row} has {label} {value!r}; column {label!r} is "
-                f"{table[label].type}, expected integers"
-            )
-    whole = np.array([int(value) for value in labels], dtype=object)  # of any size
-    return encoded, whole, _names(table.schema.metadata, label)
+        if pa.types.is_string(labels.type) or pa.types.is_large_string(labels.type):
+            names = sorted(labels.unique().to_pylist(), key=natural_key)
+            number = {name: c for c, name in enumerate(names)}
+            return encoded, np.array([number[name] for name in labels.to_pylist()]), names
+        if pa.types.is_boolean(labels.type):
+            raise TypeError("truth values are none")
+        return encoded, labels.cast(pa.int64()).to_numpy(), names
+    except (pa.ArrowException, TypeError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path}: column {label!r} is {labels.type}, expected whole numbers or names "
+            f"({_first_line(error)})"
+        ) from error
 
 
 def _bytes(value: object) -> bytes | None:

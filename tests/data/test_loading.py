@@ -4,7 +4,7 @@ import small_sets as small
 import torch
 
 from lt_core import data
-from lt_core.data import Dataset, downloading, loading
+from lt_core.data import Dataset, loading
 from lt_core.errors import ConfigError, DataError
 
 
@@ -110,32 +110,18 @@ def test_other_class_names_in_the_test_set_are_refused(monkeypatch, root):
         data.load_train_test("cifar10", root=root)
 
 
-def test_nothing_is_downloaded_unless_asked(monkeypatch, tmp_path, root):
-    asked = []
-    monkeypatch.setattr(downloading, "download", lambda info, folder: asked.append(folder))
-    with pytest.raises(DataError, match="no train images"):
-        data.load("cifar10", "train", root=tmp_path / "empty")
-    data.load("cifar10", "train", root=root, download=True)
-    assert asked == []
-    with pytest.raises(DataError, match="no train images"):
-        data.load("cifar10", "train", root=tmp_path / "empty", download=True)
-    assert asked == [tmp_path / "empty" / "cifar10"]
-
-
-def test_download_that_fails_leaves_nothing_half_done(monkeypatch, tmp_path):
-    """D8: an archive that was cut is never unpacked."""
+@pytest.mark.parametrize("download", [False, True])
+def test_nothing_is_downloaded_unless_asked_and_missing(monkeypatch, root, tmp_path, download):
     from torchvision.datasets import utils
 
-    def cut(url, root, filename, md5):
-        (tmp_path / filename).write_bytes(b"half")
-        raise RuntimeError("File not found or corrupted.")
-
-    monkeypatch.setattr(utils, "download_url", cut)
-    with pytest.raises(DataError, match=r"cannot be downloaded from http.*corrupted"):
-        downloading.download(data.info("cifar100"), tmp_path)
-    assert not any(path.is_dir() for path in tmp_path.iterdir())
-    with pytest.raises(DataError, match="imagenet_lt cannot be downloaded; put"):
-        downloading.download(data.info("imagenet_lt"), tmp_path)
+    asked = []
+    monkeypatch.setattr(utils, "download_url", lambda url, place, *_: asked.append(place))
+    data.load("cifar10", "train", root=root, download=download)
+    assert asked == []
+    with pytest.raises(DataError, match="no train images") as caught:
+        data.load("cifar10", "train", root=tmp_path / "empty", download=download)
+    assert asked == [str(tmp_path / "empty" / "cifar10")] * download
+    assert ("--download" in str(caught.value)) != download
 
 
 def dataset(targets, **changes):

@@ -181,7 +181,7 @@ def test_columns_of_another_type_are_refused(tmp_path):
     with pytest.raises(DataError, match="column 'img' is string, expected struct<bytes, path>"):
         data.load("cifar10", "train", root=tmp_path)
     pq.write_table(pa.table({"img": [b"a"], "label": [{"x": 1}]}), path)
-    with pytest.raises(DataError, match=r"column 'label' is struct<x: int64>, expected integers"):
+    with pytest.raises(DataError, match=r"'label' is struct<x: int64>, expected whole"):
         data.load("cifar10", "train", root=tmp_path)
 
 
@@ -268,20 +268,24 @@ def test_any_type_of_whole_numbers_or_names_is_a_label(tmp_path, kind):
         (
             [b"a", b"b"],
             [0.0, np.nan],
-            "row 1 has label nan; column 'label' is double, expected int",
+            "column 'label' is double, expected whole numbers .*nan",
         ),
-        ([b"a", b"b"], [0.0, 1.5], r"row 1 has label 1\.5"),
-        ([b"a", b"b"], [True, False], "row 0 has label True; column 'label' is bool, expected int"),
+        ([b"a", b"b"], [0.0, 1.5], r"column 'label' is double, expected whole numbers .*1\.5"),
+        ([b"a", b"b"], [True, False], "column 'label' is bool, expected whole numbers"),
         (
             [b"a", b"b"],
             pa.array([b"bird", b"\xe9"]).view(pa.string()),
-            "column 'label' holds text that is not UTF-8",
+            "column 'label' is string, .*can't decode byte 0xe9",
         ),
-        ([b"a", b"b"], pa.array([0, 2**64 - 1], pa.uint64()), f"row 1 has label {2**64 - 1}, exp"),
+        (
+            [b"a", b"b"],
+            pa.array([0, 2**64 - 1], pa.uint64()),
+            f"column 'label' is .*{2**64 - 1}",
+        ),
         (
             [b"a", b"b"],
             [[0], [1]],
-            r"row 0 has label \[0\]; column 'label' is list<.*, expected int",
+            "column 'label' is list<.*, expected whole numbers",
         ),
         ([[[1]], [[2]]], [0, 1], "column 'image' is list<.*, expected struct<bytes, path>"),
         ([[1, 999], [2]], [0, 1], "column 'image' is list<.*, expected struct<bytes, path>"),
