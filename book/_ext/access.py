@@ -1,16 +1,53 @@
-"""Sphinx extension: what a page says to the eye it says to a screen reader too."""
+"""Sphinx extension: pages say to a screen reader what they say to the eye, tables in one look."""
 
 import re
 
+from bs4 import BeautifulSoup
+
 #: The label of a folded cell, the same for all of them, hides what the cell's text says.
 LABEL = '<summary aria-label="Toggle hidden content">'
-#: A corner of a table of pandas, which heads nothing.
-CORNER = re.compile(r"<th([^>]*)>(?:\s|&nbsp;)*</th>")
+#: Roles of a list of references that browsers have given up, and a list without list items.
+ROLES = re.compile(r' role="(?:doc-biblioentry|doc-backlink|list)"')
+#: A corner of a table, which heads nothing.
+CORNER = re.compile(r"<th([^>]*)>(?:\s|&nbsp;|<p></p>)*</th>")
+STYLE = re.compile(r"<style scoped>.*?</style>", re.DOTALL)  # that of pandas, for all tables
+TABLE = re.compile(r'<table[^>]*class="(?:dataframe|lt-table)\b.*?</table>', re.DOTALL)
+NUMBER = re.compile(r"(?:< |[-\u2212+])?\.?\d")  # how a number begins
+NOTHING = ("\N{EN DASH}", "NaN", "None", "")
+
+
+def table(match):
+    """A table of a cell: columns of numbers marked, a true minus, one header row if it can be."""
+    tree = BeautifulSoup(match[0], "html.parser").table
+    del tree["border"]
+    tree["class"] = ["lt-table", "tex2jax_ignore", "mathjax_ignore"]
+    head = tree.thead.find_all("tr")
+    rows = [row.find_all("td") for row in tree.tbody.find_all("tr")]
+    width = len(rows[0]) if rows else 0
+    for row in head:
+        del row["style"]
+    if len(head) > 1:  # the last row of pandas names the index, above it corners are empty
+        above, names = (row.find_all("th") for row in head[-2:])
+        index = len(names) - width
+        if not any(cell.get_text() for cell in above[:index] + names[index:]):
+            for cell, name in zip(above, names[:index], strict=False):
+                cell.string = name.get_text()
+            head.pop().decompose()
+    last = head[-1].find_all("th")[-width:] if width else []
+    for heading, cells in zip(last, zip(*rows, strict=True), strict=True):
+        texts = [cell.get_text() for cell in cells if cell.get_text() not in NOTHING]
+        if texts and all(map(NUMBER.match, texts)):
+            heading["class"] = "number"
+            for cell in cells:
+                cell["class"] = "number"
+                cell.string = re.sub(r"^-(?=[.\d])", "\N{MINUS SIGN}", cell.get_text())
+    return str(tree)
 
 
 def mend(app, pagename, templatename, context, doctree):
     if "body" in context:
-        context["body"] = CORNER.sub(r"<td\1></td>", context["body"].replace(LABEL, "<summary>"))
+        body = STYLE.sub("", context["body"].replace(LABEL, "<summary>"))
+        context["body"] = CORNER.sub(r"<td\1></td>", ROLES.sub("", TABLE.sub(table, body)))
 
 
 def setup(app):

@@ -95,7 +95,7 @@ def _figure_and_words(cell: nbformat.NotebookNode) -> list[nbformat.NotebookNode
     """
     if "figure" not in cell.metadata.get("mystnb", {}):
         return [cell]
-    for kind in ("image/png", "text/html"):
+    for kind in ("image/svg+xml", "image/png", "text/html"):
         figure = [output for output in cell.outputs if kind in output.get("data", {})]
         if figure:
             words = copy.deepcopy(cell)

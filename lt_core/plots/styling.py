@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 
+import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import font_manager
@@ -20,9 +21,13 @@ LIGHTEST = 0.6
 
 
 def style() -> None:
-    """Use the book's style for every figure from here on."""
+    """Use the book's style for every figure from here on; in a notebook, figures are SVG."""
     with resources.as_file(resources.files("lt_core.plots") / "lt_core.mplstyle") as path:
         plt.style.use(path)
+    if "inline" in str(matplotlib.get_backend(auto_select=False)):
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+        set_matplotlib_formats("svg")
 
 
 def rank_colors(num_classes: int, lightest: float = LIGHTEST) -> np.ndarray:

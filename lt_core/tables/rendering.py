@@ -17,8 +17,6 @@ from lt_core.tables.summary import BLOCK, GROUPS, OTHER_IMAGES
 NOTHING = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 SIGNED = "+z.1f"  # z: what rounds to zero has no minus
-#: What a number may begin with.
-NUMBER = (*"0123456789+<", MINUS, NOTHING)
 
 
 @dataclass(frozen=True)
@@ -227,7 +225,7 @@ def _comparability(block: pd.DataFrame) -> str:
 
 
 def _html(caption: str, frame: pd.DataFrame, folded: bool) -> str:
-    """A table whose rows are headed by their first entry and whose numbers are aligned right."""
+    """A table whose rows are headed by their first entry; the book aligns it, access.py."""
     head = f"<thead>{_row('col', frame.columns)}</thead>"
     body = "\n".join(["<tbody>", *(_row("row", row) for row in frame.to_numpy()), "</tbody>"])
     caption = html.escape(caption)
@@ -248,8 +246,7 @@ def _row(scope: str, entries: Iterable[object]) -> str:
         if scope == "col" or place == 0:
             cells.append(f'<th scope="{scope}">{text}</th>')
         else:
-            kind = ' class="number"' * (text[:1] in NUMBER)
-            cells.append(f"<td{kind}>{text}</td>")
+            cells.append(f"<td>{text}</td>")
     return f"<tr>{''.join(cells)}</tr>"
 
 

@@ -111,6 +111,29 @@ def test_pages_show_the_execution_and_not_this_machine(root):
     assert '<link rel="icon" href="../_static/favicon.svg"' in page
 
 
+FRAME = """\
+import pandas as pd
+frame = pd.DataFrame({"gain": [-1.5, float("nan")], "of": ["a", "-b"]}, ["ours", "theirs"])
+frame.rename_axis("method")"""
+
+
+def test_tables_have_one_look_and_pages_need_no_network(root):
+    write_notebook(root, FRAME)
+    book.build(root)
+    html = root / "_build/html"
+    page = (html / "notebooks/one.html").read_text()
+    rows = re.findall(r"<tr>(.*?)</tr>", page.replace("\n", ""))
+    assert rows[0] == '<th>method</th><th class="number">gain</th><th>of</th>'
+    assert '<td class="number">−1.5</td><td>a</td>' in rows[1]
+    assert "<td>-b</td>" in rows[2]
+    assert len(rows) == 3
+    assert "<style scoped" not in page
+    assert (html / "_static/scripts/fontawesome.js").stat().st_size == 0
+    assert ("tex-chtml" in page, "tex-chtml" in (html / "book/index.html").read_text()) == (0, 1)
+    assert "See" in (html / "_static/excerpts.js").read_text()
+    assert "excerpts.js" in (html / "search.html").read_text()
+
+
 def test_a_page_at_full_size_says_nothing_about_its_size(root):
     (page,) = book.execute(root)
     assert "was executed with" not in book_pages.shown(page.executed)
@@ -125,7 +148,7 @@ def test_a_page_that_trains_nothing_says_nothing_about_its_size(root):
         assert ("was executed with" in book_pages.shown(page.executed)) is said
 
 
-@pytest.mark.parametrize("kind", ["image/png", "text/html", "text/plain"])
+@pytest.mark.parametrize("kind", ["image/svg+xml", "image/png", "text/html", "text/plain"])
 def test_a_caption_stands_only_under_a_figure(tmp_path, kind):
     shown = [{kind: "a picture"}, {"text/markdown": "Words."}]
     outputs = [nbformat.v4.new_output("display_data", data) for data in shown]
