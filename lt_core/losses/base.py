@@ -129,7 +129,9 @@ class LongTailLoss(nn.Module, abc.ABC):
 
     def _each(self, logits: Tensor, target: Tensor, **draws) -> tuple[Tensor, Tensor | None]:
         logits = checked(logits, target, self.num_classes, self.takes_cosines)
-        if not len(target):  # an empty batch is 0 and leaves the state alone
+        # An empty batch is 0 and leaves the state alone. On several ranks it may be one rank's
+        # part: what the others reduce it has to reduce as well.
+        if not len(target) and not distributed():
             return logits.sum(dim=1), None
         return self.per_sample(logits, target, **draws)
 
@@ -254,8 +256,6 @@ def reduce(loss: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
     """Reduce ``(N,)`` losses; an empty batch gives 0."""
     if reduction == "none":
         return loss
-    if reduction == "sum" or not len(loss):
-        return loss.sum()
     if reduction == "weighted_mean" and weight is not None:
         total = weight.sum()
         if distributed() and torch.is_grad_enabled():
@@ -263,7 +263,7 @@ def reduce(loss: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
             # average is that of the whole batch, whose ranks differ in what they hold.
             total = all_reduced(total) / dist.get_world_size()
         return loss.sum() / total.clamp_min(torch.finfo(loss.dtype).tiny)
-    return loss.mean()
+    return loss.sum() if reduction == "sum" or not len(loss) else loss.mean()
 
 
 def distributed() -> bool:

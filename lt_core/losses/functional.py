@@ -49,7 +49,7 @@ from torch import Tensor
 
 from lt_core import losses
 from lt_core.errors import ConfigError
-from lt_core.losses.base import checked, checked_reduction, reduce
+from lt_core.losses.base import checked, checked_reduction, distributed, reduce
 
 #: An argument that holds one value per class, shape ``(C,)``.
 PerClass = Tensor
@@ -100,7 +100,7 @@ def checked_and_reduced(takes_cosines: bool = False) -> Callable[[Callable], Cal
             for name, position in by_class.items():
                 given = args[position - 2] if position - 2 < len(args) else kwargs.get(name)
                 _check_by_class(name, given, logits)
-            if not len(target):
+            if not len(target) and not distributed():
                 return reduce(logits.sum(dim=1), None, reduction)
             return reduce(*per_sample(logits, target, *args, **kwargs), reduction)
 

@@ -109,6 +109,8 @@ class DiskEngine(Engine):
         batches = self.feed.batches(self.epoch, [plan.order[part] for part in mine])
         for part, (pixels, readable, problems) in zip(mine, batches, strict=True):
             self._refuse(problems, len(pixels))
+            if not len(pixels):
+                pixels = torch.empty(0, self.feed.width, self.feed.width, 3, dtype=torch.uint8)
             start, part = self.step * size, part[readable]
             mixing = None if plan.mixing is None else plan.mixing[part].to(self.device)
             self.step += 1
@@ -118,6 +120,17 @@ class DiskEngine(Engine):
                 target = self.targets[plan.order[part].to(self.device)]
                 self._learn(self._on_device(pixels), target, mixing)
             yield
+
+    def _logits(self, pixels: Tensor, mixing: Tensor | None) -> Tensor:
+        if len(pixels):
+            return super()._logits(pixels, mixing)
+        # None of this rank's images could be read. It takes part with a black one, which changes
+        # neither the statistics of batch normalisation nor, left out here, the loss.
+        black = pixels.new_zeros(1, *pixels.shape[1:])
+        self.model.eval()
+        logits = self.network(self.normalise(black))[:0]
+        self.model.train(not self.recipe.frozen)
+        return logits
 
     def _gradients(self, loss: Tensor, count: int) -> tuple[Tensor, Tensor, Sequence[Tensor]]:
         whole = whole_batch_size(torch.empty(count, device=self.device))
@@ -158,9 +171,12 @@ class DiskEngine(Engine):
             raise DataError(
                 f"{problems[0]}; get the file again, or leave such images out (damaged='skip')"
             )
+        if self.ranks > 1 and self.damaged == "skip":
+            readable = all_reduced(torch.tensor(readable, device=self.device))
         if not readable:
             step = self.step + 1
-            raise DataError(f"none of the images of step {step} can be read; first: {problems[0]}")
+            first = f"; first: {problems[0]}" if problems else ""
+            raise DataError(f"none of the images of step {step} can be read{first}")
 
     def _on_device(self, pixels: Tensor) -> Tensor:
         return pixels.to(self.device, non_blocking=True).permute(0, 3, 1, 2)

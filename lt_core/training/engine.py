@@ -200,7 +200,7 @@ class Engine:
         self._learn(self.feed.batch(rows), target, self.feed.mixing(rows))
 
     def _learn(self, pixels: Tensor, target: Tensor, mixing: Tensor | None) -> None:
-        logits = self.network(self.normalise(pixels, mixing))
+        logits = self._logits(pixels, mixing)
         if mixing is None:
             loss = self.loss(logits, target)
         else:  # each image is mixed with its neighbour in the batch, and so is its loss
@@ -216,6 +216,9 @@ class Engine:
         first = (~finite) & (self.diverged_at < 0)
         self.diverged_at.copy_(torch.where(first, self.position, self.diverged_at))
         self.position += len(target)
+
+    def _logits(self, pixels: Tensor, mixing: Tensor | None) -> Tensor:
+        return self.network(self.normalise(pixels, mixing))
 
     def _gradients(self, loss: Tensor, count: int) -> tuple[Tensor, int, Sequence[Tensor]]:
         """The loss of the batch, its number of images and the gradients of the weights."""

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 import torch.multiprocessing as mp
 from own_images import write_own_images
 from tiny import numbers, same_tensors
 from torch import nn
 
-from lt_core import models, runs
+from lt_core import data, models, runs
 from lt_core.errors import ConfigError
 from lt_core.models.classifiers import create_classifier
 from lt_core.runs import Store
@@ -113,6 +114,19 @@ def normalised(folder):
     return made.state_dict(), logits, again
 
 
+def skipping(folder):
+    """After an epoch whose last step has one unreadable image, all that the second rank had."""
+    models.create = CREATE
+    made = loop.Images(torch.device("cpu"), damaged="skip").engine(config(folder, "icb"))
+    made.begin_epoch(0)
+    if ranks.mine() == 0:
+        pictures = data.load(f"folder:{folder}", "train").images
+        (folder / pictures.paths[made.plan.order[-1]]).write_bytes(b"")
+    dist.barrier()
+    list(made.steps())
+    return made.end_epoch().read(), made.state_dict()
+
+
 def rank(number, folder, place):
     torch.set_num_threads(1)
     models.create = plain
@@ -125,6 +139,7 @@ def rank(number, folder, place):
         for method, params in METHODS.items():
             found["state"][method] = loss_state(folder, method, params)
         found["normalised"] = normalised(folder)
+        found["skipping"] = skipping(Path(place) / "damaged" / "pets")
         exact = config(folder, "icb", params={"density": "exact"})
         for name, chosen in (("memory", RunConfig("digits", "softmax")), ("exact", exact)):
             try:
@@ -142,6 +157,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def two(folder, tmp_path_factory):
     place = tmp_path_factory.mktemp("two")
+    write_own_images(place / "damaged" / "pets", COUNTS, 3)
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("MASTER_PORT", str(port(0)))
         mp.start_processes(rank, args=(str(folder), str(place)), nprocs=2, start_method="spawn")
@@ -193,6 +209,16 @@ def test_every_test_image_is_evaluated_once_and_by_one_network(two):
     torch.testing.assert_close(logits, again)
     assert same_tensors(state["weights"], other_state["weights"])
     assert same_tensors(state["buffers"], other_state["buffers"])
+
+
+def test_a_rank_goes_on_when_none_of_its_images_can_be_read(two):
+    (numbers, state), (_, other) = (each["skipping"] for each in two[:2])
+    assert numbers["skipped"] == 1
+    assert state["seen"] == 42
+    for name in ("weights", "loss"):
+        assert same_tensors(state[name], other[name])
+    for rank in (state, other):
+        assert all(each.isfinite().all() for each in rank["buffers"].values())
 
 
 def test_what_the_ranks_cannot_share_is_refused(two):
