@@ -6,18 +6,7 @@ from dataclasses import dataclass
 
 from lt_core import errors
 
-CIFAR10_CLASSES = (
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-)
+_CIFAR10 = "airplane automobile bird cat deer dog frog horse ship truck"
 _CIFAR100 = """
     apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus
     butterfly camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch
@@ -28,7 +17,6 @@ _CIFAR100 = """
     snail snake spider squirrel streetcar sunflower sweet_pepper table tank telephone television
     tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm
     """
-CIFAR100_CLASSES = tuple(_CIFAR100.split())
 
 
 @dataclass(frozen=True)
@@ -52,16 +40,17 @@ class DatasetInfo:
     name: str
     title: str
     num_classes: int
-    head_count: int | None
-    test_count: int | None
-    image_shape: tuple[int, int, int]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    flip: bool
-    holdout: int
+    how_to_get: str
     model: str
     recipe: str
-    how_to_get: str
+    head_count: int | None = None
+    test_count: int | None = None
+    image_shape: tuple[int, int, int] = (3, 224, 224)
+    # Of ImageNet; the values that torchvision's models are trained with.
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    flip: bool = True
+    holdout: int = 0
     releases: tuple[tuple[str, str], ...] = ()
     class_names: tuple[str, ...] | None = None
     train_count: int | None = None
@@ -78,24 +67,22 @@ class DatasetInfo:
             )
 
 
-# Of the balanced CIFAR-10 training set; LDAM-DRW, GCL and GALA use them for CIFAR-100 too.
-_CIFAR = {"mean": (0.4914, 0.4822, 0.4465), "std": (0.2023, 0.1994, 0.2010), "flip": True}
-# Of ImageNet, the parent of these sets; the values that torchvision's models are trained with.
-IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225), "flip": True}
-_LDAM_DRW = {"model": "resnet32", "recipe": "ldam_drw"}
-_LISTED = {
-    "head_count": None,
-    "test_count": None,
-    "image_shape": (3, 224, 224),
-    "holdout": 0,
-    **IMAGENET,
+_CIFAR = {
+    "image_shape": (3, 32, 32),
+    # Of the balanced CIFAR-10 training set; LDAM-DRW, GCL and GALA use them for CIFAR-100 too.
+    "mean": (0.4914, 0.4822, 0.4465),
+    "std": (0.2023, 0.1994, 0.2010),
 }
+_SMALL = {"model": "resnet32", "recipe": "ldam_drw"}
 
 _ALL = (
     DatasetInfo(
         name="digits",
         title="handwritten digits (scikit-learn)",
         num_classes=10,
+        how_to_get="nothing: it comes with scikit-learn",
+        model="resnet_digits",
+        recipe="digits",
         head_count=124,
         test_count=50,
         image_shape=(1, 8, 8),
@@ -104,120 +91,109 @@ _ALL = (
         std=(0.3758,),
         flip=False,  # a mirrored 2 is no digit
         holdout=24,
-        model="resnet_digits",
-        recipe="digits",
-        how_to_get="nothing: it comes with scikit-learn",
         class_names=tuple("0123456789"),
     ),
     DatasetInfo(
         name="cifar10",
         title="CIFAR-10",
         num_classes=10,
-        head_count=5000,
-        test_count=1000,
-        image_shape=(3, 32, 32),
-        holdout=50,
         how_to_get="cifar-10-batches-py (or its archive), Hugging Face's parquet shards or "
         "train/CLASS/*.png and test/CLASS/*.png",
+        head_count=5000,
+        test_count=1000,
+        holdout=50,
         releases=(
             ("cifar-10-batches-py", "cifar-10-python.tar.gz"),
             ("cifar-10-batches-bin", "cifar-10-binary.tar.gz"),
         ),
-        class_names=CIFAR10_CLASSES,
+        class_names=tuple(_CIFAR10.split()),
         **_CIFAR,
-        **_LDAM_DRW,
+        **_SMALL,
     ),
     DatasetInfo(
         name="cifar100",
         title="CIFAR-100",
         num_classes=100,
-        head_count=500,
-        test_count=100,
-        image_shape=(3, 32, 32),
-        holdout=20,
         how_to_get="cifar-100-python (or its archive), Hugging Face's parquet shards or "
         "train/CLASS/*.png and test/CLASS/*.png",
+        head_count=500,
+        test_count=100,
+        holdout=20,
         releases=(
             ("cifar-100-python", "cifar-100-python.tar.gz"),
             ("cifar-100-binary", "cifar-100-binary.tar.gz"),
         ),
-        class_names=CIFAR100_CLASSES,
+        class_names=tuple(_CIFAR100.split()),
         **_CIFAR,
-        **_LDAM_DRW,
+        **_SMALL,
     ),
     DatasetInfo(
         name="tinyimagenet",
         title="TinyImageNet, 64 pixels",
         num_classes=200,
+        how_to_get="Stanford's tiny-imagenet-200 (or its archive), Hugging Face's parquet shards "
+        "or train/CLASS/*.JPEG and val/CLASS/*.JPEG",
         head_count=500,
         test_count=50,
         image_shape=(3, 64, 64),
         holdout=20,
-        how_to_get="Stanford's tiny-imagenet-200 (or its archive), Hugging Face's parquet shards "
-        "or train/CLASS/*.JPEG and val/CLASS/*.JPEG",
         releases=(("tiny-imagenet-200", "tiny-imagenet-200.zip"),),
-        **IMAGENET,
-        **_LDAM_DRW,
+        **_SMALL,
     ),
     DatasetInfo(
         name="tinyimagenet32",
         title="TinyImageNet shrunk to 32 pixels (other data than the papers')",
         num_classes=200,
+        how_to_get="train and valid parquet shards of 32-pixel images",
         head_count=450,
         test_count=50,
         image_shape=(3, 32, 32),
         holdout=20,
-        how_to_get="train and valid parquet shards of 32-pixel images",
-        **IMAGENET,
-        **_LDAM_DRW,
+        **_SMALL,
     ),
     DatasetInfo(
         name="imagenet_lt",
         title="ImageNet-LT",
         num_classes=1000,
+        how_to_get="ImageNet_LT_{train,val,test}.txt and ImageNet's train/ and val/",
+        model="resnet50",
+        recipe="decoupling",
         train_count=115_846,
         evaluated_count=50_000,
         natural_factor=256,
-        how_to_get="ImageNet_LT_{train,val,test}.txt and ImageNet's train/ and val/",
-        **_LISTED,
-        model="resnet50",
-        recipe="decoupling",
     ),
     DatasetInfo(
         name="places_lt",
         title="Places-LT",
         num_classes=365,
+        how_to_get="Places_LT_{train,val,test}.txt and the folders they name",
+        model="resnet152",
+        recipe="decoupling_places",
         train_count=62_500,
         evaluated_count=36_500,
         natural_factor=996,
-        how_to_get="Places_LT_{train,val,test}.txt and the folders they name",
-        **_LISTED,
-        model="resnet152",
-        recipe="decoupling_places",
     ),
     DatasetInfo(
         name="inaturalist2017",
         title="iNaturalist 2017",
         num_classes=5089,
+        how_to_get="train2017.json, val2017.json and train_val_images/",
+        model="resnet50",
+        recipe="decoupling_inaturalist",
         train_count=579_184,
         evaluated_count=95_986,
         natural_factor=435,
-        how_to_get="train2017.json, val2017.json and train_val_images/",
-        **_LISTED,
-        model="resnet50",
-        recipe="decoupling_inaturalist",
     ),
     DatasetInfo(
         name="inaturalist2018",
         title="iNaturalist 2018",
         num_classes=8142,
+        how_to_get="iNaturalist18_{train,val}.txt or {train,val}2018.json and train_val2018/",
+        model="resnet50",
+        recipe="decoupling_inaturalist",
         train_count=437_513,
         evaluated_count=24_426,
         natural_factor=500,
-        how_to_get="iNaturalist18_{train,val}.txt or {train,val}2018.json and train_val2018/",
-        **_LISTED,
-        model="resnet50",
-        recipe="decoupling_inaturalist",
     ),
 )
 _CATALOG = {entry.name: entry for entry in _ALL}

@@ -101,15 +101,17 @@ class LazyImages:
 
     ``paths`` are relative to ``folder``. Indexing by an integer, a slice or
     rows decodes those images: the shorter side is resized to ``resize``
-    pixels (bilinear, antialiased) and the centre cut out. Raises DataError
-    naming a file it cannot decode.
+    pixels (None: 8/7 of ``size``; bilinear, antialiased) and the centre cut
+    out. Raises DataError naming a file it cannot decode.
     """
 
     dtype = torch.uint8
 
-    def __init__(self, folder: Path, paths: Sequence[str], size: int = 224, resize: int = 256):
+    def __init__(
+        self, folder: Path, paths: Sequence[str], size: int = 224, resize: int | None = None
+    ):
         self.folder, self.paths = folder, paths
-        self.size, self.resize = size, resize
+        self.size, self.resize = size, resize or size * 8 // 7
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -19,15 +19,15 @@ from dataclasses import replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-
-from lt_core.data import images, long_tail
+from lt_core.data import long_tail
 from lt_core.data.catalog import DatasetInfo
-from lt_core.data.dataset import Dataset
-from lt_core.data.files import found, names_in, natural_key
+from lt_core.data.files import found, names_in, natural_key, read_bytes
 from lt_core.errors import ConfigError, DataError
+
+if TYPE_CHECKING:  # a user's own list is checked without torch
+    from lt_core.data.dataset import Dataset
 
 # iNaturalist publishes no labels for its test images: its validation list is tested on.
 _LISTS = {
@@ -51,31 +51,51 @@ def load(info: DatasetInfo, folder: Path, split: str) -> Dataset:
         raise ConfigError(
             f"{info.name} has no list for split {split!r}; it has {', '.join(_LISTS[info.name])}"
         )
-    candidates = _LISTS[info.name][split]
-    path = next((folder / name for name in candidates if (folder / name).is_file()), None)
+    names = _LISTS[info.name][split]
+    path = next((folder / name for name in names if (folder / name).is_file()), None)
     if path is None:
         raise DataError(
-            f"{info.name}: no {' or '.join(candidates)} in {folder}, {found(folder)}; put "
+            f"{info.name}: no {' or '.join(names)} in {folder}, {found(folder)}; put "
             f"{info.how_to_get} there (LT_DATA_ROOT or --data-root names the folder that holds "
             f"{info.name}/)"
         )
-    content = images.read_bytes(path)
+    content = read_bytes(path)
     if path.suffix == ".json":
         entries, class_names = _from_json(content, path, info)
     else:
         entries = _from_lines(_text(content))
         class_names = tuple(str(c) for c in range(info.num_classes))
     paths, targets = checked(entries, path, folder, info.num_classes)
+    listed = on_disk(info, split, folder, paths, targets, class_names, path)
     if split == "train":
-        _compare(targets, info, path)
+        _compare(listed.class_counts, info, path)
+    return listed
+
+
+def on_disk(
+    info: DatasetInfo,
+    split: str,
+    folder: Path,
+    paths: list[str],
+    targets: list[int],
+    class_names: tuple[str, ...],
+    source: Path,
+) -> Dataset:
+    """A data set of the images at ``paths`` below ``folder``, which are decoded when needed."""
+    import numpy as np
+    import torch
+
+    from lt_core.data.dataset import Dataset
+    from lt_core.data.images import LazyImages
+
     return Dataset(
         name=info.name,
         split=split,
-        images=images.LazyImages(folder, paths, size=info.image_shape[-1]),
+        images=LazyImages(folder, paths, info.image_shape[-1]),
         targets=torch.tensor(targets, dtype=torch.int64),
         class_names=class_names,
         indices=np.arange(len(paths)),
-        files=(path,),
+        files=(source,),
     )
 
 
@@ -111,15 +131,14 @@ def published_counts(name: str) -> list[int] | None:
     return [int(row["images"]) for row in rows] or None
 
 
-def _compare(targets: list[int], info: DatasetInfo, path: Path) -> None:
+def _compare(counts: list[int], info: DatasetInfo, path: Path) -> None:
     """Warn of a training list with other numbers of images than the published one."""
-    published = published_counts(info.name)
-    counts = np.bincount(targets, minlength=info.num_classes).tolist()
-    if len(targets) != (info.train_count or len(targets)) or counts != (published or counts):
+    images = sum(counts)
+    if images != (info.train_count or images) or counts != (published_counts(info.name) or counts):
         warnings.warn(
-            f"{path}: not the published list of {info.name}: {len(targets)} images where that has "
+            f"{path}: not the published list of {info.name}: {images} images where that has "
             f"{info.train_count}, or others per class; its numbers cannot stand beside a paper's",
-            stacklevel=2,
+            stacklevel=3,
         )
 
 
@@ -173,9 +192,6 @@ def _from_json(
         ) from error
     categories, pictures, annotations = tables
     names = _by_id(categories, "name", "category", path)
-    for category, name in names.items():
-        if not (isinstance(name, str) and name.strip()):
-            raise DataError(f"{path}: category {category} has the name {name!r}, expected text")
     files = _by_id(pictures, "file_name", "image", path)
     if len(names) != info.num_classes:
         raise DataError(f"{path}: {len(names)} categories, {info.name} has {info.num_classes}")
@@ -185,22 +201,20 @@ def _from_json(
     def entries() -> Iterator[Entry]:
         for i, annotation in enumerate(annotations):
             image, category = (_id(annotation, key) for key in ("image_id", "category_id"))
-            file, problem = files.get(image), None
+            problem = None
             if image is None or category is None:
                 problem = "ids", f"{str(annotation)[:80]} has no usable image_id and category_id"
             elif image not in files:
                 problem = "image", "the image is not in the list of images"
-            elif not (isinstance(file, str) and file.strip()):
-                problem = "file", f"the image has the file_name {file!r}, expected text"
             elif category not in order:
                 problem = "category", f"category {category} is not in the list of categories"
-            yield f"annotation {i} (image {image})", file, order.get(category, -1), problem
+            yield f"annotation {i} (image {image})", files.get(image), order.get(category), problem
 
     return entries(), tuple(names[category] for category in classes)
 
 
-def _by_id(table: list, field: str, kind: str, path: Path) -> dict[str, object]:
-    """id -> what stands in ``field``, of entries whose ids differ."""
+def _by_id(table: list, field: str, kind: str, path: Path) -> dict[str, str]:
+    """id -> the text in ``field``, of entries whose ids differ."""
     values = {}
     for i, entry in enumerate(table):
         number = _id(entry, "id")
@@ -208,6 +222,8 @@ def _by_id(table: list, field: str, kind: str, path: Path) -> dict[str, object]:
             problem = f"is {str(entry)[:80]}, expected an object with an id and a {field}"
         elif number in values:
             problem = f"has the id {number} of an earlier one"
+        elif not (isinstance(entry[field], str) and entry[field].strip()):
+            problem = f"has the {field} {entry[field]!r}, expected text"
         else:
             values[number] = entry[field]
             continue
@@ -232,14 +248,13 @@ def checked(
     labels = set()
     problems: dict[str, list[str]] = {}  # kind -> the first in words, and where all of it are
     files_in = cache(lambda name: _files_in(folder / name))
-    own = (f"{folder.as_posix()}/", f"{folder.absolute().as_posix()}/")
+    own = tuple(f"{each.as_posix()}/" for each in (folder, folder.absolute()))
     for where, image, label, problem in entries:
         if problem is None:
             labels.add(label)
             inside = _inside(image, own)
-            absent = inside is None or posixpath.basename(inside) not in files_in(
-                posixpath.dirname(inside)
-            )
+            above, name = posixpath.split(inside or "")
+            absent = name not in files_in(above)
             if num_classes is not None and not 0 <= label < num_classes:
                 problem = "label", f"label {label}, expected 0 to {num_classes - 1}"
             elif inside is None or (absent and image.startswith("/")):

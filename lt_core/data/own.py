@@ -20,13 +20,14 @@ import hashlib
 import io
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
-from lt_core.data.catalog import IMAGENET, DatasetInfo
+from lt_core.data.catalog import DatasetInfo
 from lt_core.data.files import is_image, listing, natural_key, read_bytes, split_folder
 from lt_core.errors import ConfigError, DataError
 
@@ -80,43 +81,32 @@ class Tree:
 
 def info(name: str) -> DatasetInfo:
     """The facts about ``folder:DIR``, under the name that is the same on every machine."""
-    tree = usable(name)
+    return _info(usable(name))
+
+
+def _info(tree: Tree) -> DatasetInfo:
     return DatasetInfo(
         name=tree.name,
         title=f"own images, {tree.path.name}",
         num_classes=len(tree.class_names),
-        head_count=None,
-        test_count=None,
+        how_to_get=_LAYOUT,
         image_shape=(3, SIZE, SIZE),
-        holdout=0,
         model="resnet18",
         recipe="folder",
-        how_to_get=_LAYOUT,
-        **IMAGENET,
     )
 
 
 def load(name: str, split: str):
     """The images of one split, on disk."""
-    import numpy as np
-    import torch
-
-    from lt_core.data.dataset import Dataset
-    from lt_core.data.images import LazyImages
+    from lt_core.data import listfile
 
     tree = usable(name)
-    source = tree.evaluated if split == "test" else split
-    if not tree.images.get(source):
+    listed = tree.images.get(tree.evaluated if split == "test" else split)
+    if not listed:
         raise DataError(f"{tree.path}: no {split} images; {_LAYOUT}")
-    paths, targets = zip(*tree.images[source], strict=True)
-    return Dataset(
-        name=tree.name,
-        split=split,
-        images=LazyImages(tree.path, list(paths), size=SIZE, resize=SIZE * 8 // 7),
-        targets=torch.tensor(targets, dtype=torch.int64),
-        class_names=tree.class_names,
-        indices=np.arange(len(paths)),
-        files=(tree.path,),
+    paths, targets = map(list, zip(*listed, strict=True))
+    return listfile.on_disk(
+        _info(tree), split, tree.path, paths, targets, tree.class_names, tree.path
     )
 
 
@@ -180,19 +170,21 @@ def read(path: Path) -> Tree:
     files = listing(path)
     others = [file for file in files if not is_image(file)]
     tables = [file for file in others if file.lower().endswith(".csv") and "/" not in file]
-    pictures = set(files).difference(others)
-    found: list[tuple[str, str, str]] = []
     problems: list[str] = []
-    if foreign := [name for name in (path.name, *sorted(pictures)) if not _is_text(name)]:
-        pictures.difference_update(foreign)
+    # Names that are not UTF-8: Python keeps their bytes apart, and no record can hold them.
+    foreign = [name for name in (path.name, *files) if re.search("[\udc80-\udcff]", name)]
+    if foreign := [name for name in foreign if name not in others]:
         problems.append(f"{len(foreign)} names are not UTF-8, such as {foreign[0]}: rename them")
-    in_folders = [entry for file in sorted(pictures) for entry in _in_folders(file)]
-    if in_folders:
-        found = in_folders
+    found = [
+        (split, parts[1], file)
+        for file in sorted(set(files).difference(others, foreign))
+        if len(parts := file.split("/")) > 2 and (split := split_folder(parts[0]))
+    ]
+    if found:
         problems += [
             f"{name} lists images and train/CLASS/ holds some: move one of the two away"
             for name in tables
-            if None not in _places(_rows(path, name, [])).values()
+            if not isinstance(_table(path, name), DataError)
         ]
         folders = sorted({(split, file.partition("/")[0]) for split, _, file in found})
         problems += [
@@ -202,7 +194,10 @@ def read(path: Path) -> Tree:
         ]
     elif len(tables) == 1:
         others.remove(tables[0])
-        found = list(_in_table(path, tables[0], problems))
+        try:
+            found = _in_table(path, tables[0])
+        except DataError as error:
+            problems.append(str(error))
     else:
         many = f"{len(tables)} CSV files and " if tables else ""
         problems.append(f"{many}no images in train/CLASS/; {_LAYOUT}")
@@ -223,14 +218,7 @@ def read(path: Path) -> Tree:
             for (split, label), count in unknown.items()
         ]
     tree = Tree(path, tuple(class_names), images, tuple(problems), tuple(others))
-    if found and not problems:
-        tree = replace(tree, problems=tuple(_missing(tree)))
-    return tree
-
-
-def _is_text(name: str) -> bool:
-    """Whether a name of the file system is UTF-8; of another one the bytes are kept apart."""
-    return not any("\udc80" <= letter <= "\udcff" for letter in name)
+    return replace(tree, problems=tuple(_missing(tree))) if found and not problems else tree
 
 
 def _missing(tree: Tree) -> Iterator[str]:
@@ -245,79 +233,60 @@ def _missing(tree: Tree) -> Iterator[str]:
                 yield f"class {name!r} has no {tree.evaluated} image"
 
 
-def _in_folders(file: str) -> Iterator[tuple[str, str, str]]:
-    """``(split, class, path)`` of an image at ``train/CLASS/…``; nothing for another."""
-    parts = file.split("/")
-    if len(parts) > 2 and (split := split_folder(parts[0])):
-        yield split, parts[1], file
-
-
-def _in_table(folder: Path, name: str, problems: list[str]) -> Iterator[tuple[str, str, str]]:
-    """``(split, class, path)`` of each line of a CSV file; what is wrong joins ``problems``."""
-    from lt_core.data import listfile
-
-    rows = _rows(folder, name, problems)
-    place = _places(rows)
-    missing = [column for column, found in place.items() if found is None]
-    if missing and not problems:
-        head = ", ".join(rows[0]) if rows else "none"
-        problems.append(f"{name}: no column {' and no '.join(map(repr, missing))} among {head}")
-    if problems:
-        return
-    try:
-        files, labels = listfile.checked(_entries(rows, place), Path(name), folder)
-    except DataError as error:
-        problems.append(str(error))
-        return
-    for file, (split, label) in zip(files, labels, strict=True):
-        yield split, label, file
-
-
-def _entries(rows: list[list[str]], place: dict[str, int]) -> Iterator[tuple]:
-    """An entry for each line that is not blank, its label ``(split, class)``."""
-    for number, row in enumerate(rows[1:], start=2):
-        where, used, problem = f"line {number}", None, None
-        if not any(field.strip() for field in row):
-            continue
-        if len(row) <= max(place.values()):
-            yield where, "", used, ("fields", f"{len(row)} fields, expected {len(rows[0])}")
-            continue
-        file, label, split = (row[place[column]].strip() for column in _COLUMNS)
-        if not is_image(file):
-            problem = "suffix", f"{file} is no image by its name"
-        elif not label:
-            problem = "no label", f"{file} has no label"
-        elif (part := split_folder(split)) is None:
-            problem = "split", f"split {split!r} is none of train, val and test"
-        else:
-            used = part, label
-        yield where, file, used, problem
-
-
-def _rows(folder: Path, name: str, problems: list[str]) -> list[list[str]]:
-    """The lines of a CSV file, the head's words in lower case."""
+def _table(folder: Path, name: str) -> csv.DictReader | DataError:
+    """A CSV file whose columns are called path, label and split, or what is wrong with it."""
     content = read_bytes(folder / name)
     try:
-        text = content.decode("utf-8-sig")
+        text = io.StringIO(content.decode("utf-8-sig"), newline=None)
+        delimiter = max(",;\t", key=text.readline().count)
+        text.seek(0)
+        reader = csv.DictReader(text, delimiter=delimiter)
+        head = [title.strip().lower() for title in reader.fieldnames or ()]
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        problems.append(f"{name} line {line}: not UTF-8; save the file in this encoding")
-        return []
-    lines = io.StringIO(text, newline=None)
-    delimiter = max(",;\t", key=lines.readline().count)
-    lines.seek(0)
+        return DataError(f"{name} line {line}: not UTF-8; save the file in this encoding")
+    except csv.Error as error:
+        return DataError(f"{name}: {error}")
+    missing = []
+    for column, titles in _COLUMNS.items():
+        if title := next((title for title in titles if title in head), None):
+            head[head.index(title)] = column
+        else:
+            missing.append(repr(column))
+    if missing:
+        among = ", ".join(head) or "none"
+        return DataError(f"{name}: no column {' and no '.join(missing)} among {among}")
+    reader.fieldnames = head
+    return reader
+
+
+def _in_table(folder: Path, name: str) -> list[tuple[str, str, str]]:
+    """``(split, class, path)`` of each line of a CSV file."""
+    from lt_core.data import listfile
+
+    if isinstance(reader := _table(folder, name), DataError):
+        raise reader
+
+    def entries() -> Iterator[tuple]:
+        for row in reader:
+            fields = {column: (row[column] or "").strip() for column in reader.fieldnames}
+            if not any(fields.values()):
+                continue
+            file, label, problem = fields["path"], fields["label"], None
+            split = split_folder(fields["split"])
+            if None in row.values():
+                given = sum(value is not None for value in row.values())
+                problem = "fields", f"{given} fields, expected {len(row)}"
+            elif not is_image(file):
+                problem = "suffix", f"{file} is no image by its name"
+            elif not label:
+                problem = "no label", f"{file} has no label"
+            elif split is None:
+                problem = "split", f"split {fields['split']!r} is none of train, val and test"
+            yield f"line {reader.line_num}", file, (split, label), problem
+
     try:
-        rows = list(csv.reader(lines, delimiter=delimiter))
+        files, labels = listfile.checked(entries(), Path(name), folder)
     except csv.Error as error:  # such as a field of more than 131,072 characters
-        problems.append(f"{name}: {error}")
-        return []
-    return [[title.strip().lower() for title in rows[0]], *rows[1:]] if rows else []
-
-
-def _places(rows: list[list[str]]) -> dict[str, int | None]:
-    """Where the columns stand that are needed; None for one that is not there."""
-    head = rows[0] if rows else []
-    return {
-        column: next((head.index(title) for title in titles if title in head), None)
-        for column, titles in _COLUMNS.items()
-    }
+        raise DataError(f"{name}: {error}") from error
+    return [(split, label, file) for file, (split, label) in zip(files, labels, strict=True)]
