@@ -30,8 +30,12 @@ def main() -> None:
     ylim = {"xlim": (0, len(counts) - 1), "ylim": (0, 100)}
     plots.lines(ax, rank, percent, ylabel="accuracy, %", **images, **ylim)
     ax.set_xlabel("training images of the class")
-    ax.set_title("CIFAR-10, factor 100: what each loss does to frequent and to rare classes")
-    fig.savefig(Path(__file__).with_name("front.png"), dpi=200)
+    found = {name: percent[name][..., -1].mean() for name in LOSSES}
+    ax.set_title(
+        f"CIFAR-10, factor 100: of the rarest class softmax finds {found['softmax']:.0f} %,\n"
+        f"logit adjustment {found['logit_adjustment']:.0f} %"
+    )
+    fig.savefig(Path(__file__).with_name("front.svg"), metadata={"Date": None})
 
 
 if __name__ == "__main__":

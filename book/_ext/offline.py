@@ -18,8 +18,9 @@ from pathlib import Path
 
 MATHJAX = "django-static-mathjax"  # MathJax 3 as plain files; nothing of Django is used
 FILES = ("es5/tex-chtml.js", "es5/output/chtml/fonts/woff-v2/")
-UNSEEN = re.compile(r"<(script|style|svg)\b.*?</\1>", re.DOTALL)
-TAGS = re.compile(r"<(?!/?section)[^>]*>|\s+")
+UNSEEN = re.compile(r'<(script|style|svg)\b.*?</\1>|<a class="headerlink.*?</a>', re.DOTALL)
+INLINE = re.compile(r"</?(?:span|a|em|strong|code|cite)\b[^>]*>")
+TAGS = re.compile(r"(?:<(?!/?section)[^>]*>|\s)+")
 EXCERPTS = """\
 if (location.protocol === "file:") {
   const texts = %s;
@@ -78,7 +79,7 @@ def trim(app, exception):
     for name in app.env.found_docs:
         page = Path(app.outdir, name + ".html").read_text(encoding="utf-8")
         article = page.partition("<article")[2].partition(">")[2].partition("</article>")[0]
-        texts[f"./{name}.html"] = TAGS.sub(" ", UNSEEN.sub("", article))
+        texts[f"./{name}.html"] = TAGS.sub(" ", INLINE.sub("", UNSEEN.sub("", article)))
     (static / "excerpts.js").write_text(EXCERPTS % json.dumps(texts), encoding="utf-8")
 
 
