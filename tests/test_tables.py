@@ -13,6 +13,7 @@ from made_up_records import records
 from lt_core import losses, tables
 from lt_core.errors import ConfigError, LtError
 from lt_core.runs.records import of_store
+from lt_core.tables import summary
 from lt_core.training import RunConfig
 
 HOSTILE = "<img src=x onerror=alert(1)> | $x^2$ 類 " + "w" * 200
@@ -252,8 +253,36 @@ def test_seeds_that_saw_different_images_have_no_verdict():
     frame["data_sha256"] = "ab"
     assert cell(tables.cells(frame, "table1", plan), "softmax")["paper"] == 71.74
     frame.loc[frame.index[0], "data_sha256"] = "cd"
-    row = cell(tables.cells(frame, "table1", plan), "softmax")
+    shown = tables.cells(frame, "table1", plan)
+    row, other = cell(shown, "softmax"), cell(shown, "focal")
     assert (row["n"], row["verdict"]) == (3, "no verdict (its seeds saw different images)")
+    assert row[["sd", "low", "high"]].isna().all()
+    assert other["df"] == 3  # two degrees of freedom of its own, one of the seeds with one set
+    assert other["low"] < other["high"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "verdict"),
+    [
+        ({"top1": 71.74}, "agrees"),
+        ({"top1": 80.0}, "no verdict (several published numbers)"),
+        ({"top1": 80.0, "model": "resnet18"}, "agrees"),
+    ],
+)
+def test_a_number_published_twice_is_taken_if_it_is_one(monkeypatch, changed, verdict):
+    plan, frame = paper_runs()
+    table = tables.published("table1")
+    mine = table.query("dataset == 'cifar10' and imbalance_factor == 100 and method == 'softmax'")
+    monkeypatch.setattr(summary, "published", lambda _: pd.concat([table, mine.assign(**changed)]))
+    assert cell(tables.cells(frame, "table1", plan), "softmax")["verdict"] == verdict
+
+
+def test_means_of_two_data_sets_are_not_mixed():
+    plan = tables.plan("table1", ["digits", "cifar10"], [100], ["softmax"], seeds=2)
+    shown = tables.cells(records(plan), "table1", plan)
+    with pytest.raises(ConfigError, match="expected one experiment, got several cells softmax@100"):
+        tables.means(shown)
+    assert tables.means(shown[shown["dataset"] == "digits"]) == {"softmax@100": 70.5}
 
 
 def test_empty_store_gives_no_run():

@@ -60,7 +60,7 @@ def every_page(found: pd.DataFrame, table: str, plan: list, methods: object) -> 
         sentences = [tables.coverage(cells), tables.flattery(cells)]
         sentences += [tables.provenance(cells, found)]
         assert "nan" not in " ".join(sentences)
-        assert all(np.isfinite(value) for value in tables.means(cells).values())
+        assert all(np.isfinite(value) for value in tables.means(tables.fullest(cells)).values())
     for factor in [*main["imbalance_factor"].unique(), 3]:
         differences = tables.differences(main, factor)
         sentences = [tables.significance(differences), str(tables.render_differences(differences))]

@@ -94,10 +94,11 @@ def split_folder(name: str) -> str | None:
 
 
 def natural_key(name: str) -> list:
-    """Sorting key under which class "10" comes after class "9"."""
-    return [
+    """Sorting key under which class "10" comes after class "9", and "01" before "1"."""
+    parts = [
         (int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)
     ]
+    return [*parts, (-2, name)]
 
 
 def read_bytes(path: Path) -> bytes:

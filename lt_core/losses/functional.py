@@ -43,16 +43,17 @@ import functools
 import inspect
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any, get_args
 
 from torch import Tensor
 
 from lt_core import losses
 from lt_core.errors import ConfigError
 from lt_core.losses.base import checked, checked_reduction, distributed, reduce
+from lt_core.parameters import kinds_of
 
 #: An argument that holds one value per class, shape ``(C,)``.
-PerClass = Tensor
+PerClass = Annotated[Tensor, "(C,)"]
 
 #: What derives arguments of the functions, and where it stands.
 _HELPERS = {
@@ -86,11 +87,11 @@ def checked_and_reduced(takes_cosines: bool = False) -> Callable[[Callable], Cal
     """
 
     def decorate(per_sample: Callable) -> Callable:
-        signature = inspect.signature(per_sample)
+        signature, kinds = inspect.signature(per_sample), kinds_of(per_sample)
         by_class = {
             name: position
-            for position, (name, parameter) in enumerate(signature.parameters.items())
-            if str(parameter.annotation).startswith("PerClass")
+            for position, name in enumerate(signature.parameters)
+            if PerClass in (kinds.get(name), *get_args(kinds.get(name)))
         }
 
         @functools.wraps(per_sample)

@@ -164,8 +164,7 @@ class ICB(LongTailLoss):
         super().__init__(class_counts, reduction, **given)
         if self.density == "exact":
             in_range("icb.memory", self.memory, 1, 10**6)
-        size = [vars(self).pop(name) for name in ("bins", "memory", "normalize")]  # the density's
-        make = DENSITIES[self.density]
+        make, size = DENSITIES[self.density], (self.bins, self.memory, self.normalize)
         self.density = make(self.num_classes, *size) if self.intra else None
         scaled_log_counts = self.gamma * self.class_counts.double().log()
         self.register_buffer("scaled_log_counts", scaled_log_counts, persistent=False)

@@ -82,7 +82,10 @@ def cells(
     # A cosine classifier is part of a method: with another one, runs scatter alike.
     for _, alike in runs.groupby([*BLOCK, "imbalance_factor"], sort=False, dropna=False):
         groups = list(alike.groupby(["method", "variant", "classifier"], sort=False, dropna=False))
-        spreads = {name: pooled_sd([part[name] for _, part in groups]) for name in ACCURACIES}
+        replicas = [
+            part for _, runs in groups for _, part in runs.groupby("data_sha256", dropna=False)
+        ]
+        spreads = {name: pooled_sd([part[name] for part in replicas]) for name in ACCURACIES}
         for (method, variant, _), part in groups:
             for position, (row, its_variant) in enumerate(rows):
                 if (method, variant) == (row.method, its_variant):
@@ -186,9 +189,18 @@ def as_trained(cells: pd.DataFrame, factor: float) -> pd.DataFrame:
 
 
 def means(cells: pd.DataFrame) -> dict[str, float]:
-    """``method@factor``: mean accuracy in percent, for every cell that was run."""
+    """``method@factor``: mean accuracy in percent, for every cell of one experiment that was run.
+
+    Raises ConfigError where two cells would have one name.
+    """
     run = cells[cells["n"] > 0]
-    return {f"{c['method']}@{c['imbalance_factor']:g}": c["mean"] for _, c in run.iterrows()}
+    found = {}
+    for _, cell in run.iterrows():
+        name = f"{cell['method']}@{cell['imbalance_factor']:g}"
+        if name in found:
+            raise ConfigError(f"cells: expected one experiment, got several cells {name}")
+        found[name] = cell["mean"]
+    return found
 
 
 def trace(cells: pd.DataFrame) -> pd.DataFrame:
@@ -311,9 +323,9 @@ def _cell(row: Row, runs: pd.DataFrame, entry: Table, spreads: Mapping[str, Spre
     best = values.iloc[:0] if row.rebalanced else finished["top1_best"].dropna().astype(float)
     n, spread = len(values), spreads[f"top1{suffix}"]
     low, high = prediction_interval(values.mean(), n, spread)
-    paper, reason = _paper(row, first, entry)
-    if len(finished["data_sha256"].unique()) > 1:
-        paper, reason = np.nan, "its seeds saw different images"
+    paper, reason, sd = *_paper(row, first, entry), values.std()
+    if len(finished["data_sha256"].unique()) > 1:  # their scatter is not that of the seeds
+        paper, reason, sd, low, high = np.nan, "its seeds saw different images", *[np.nan] * 3
     if n == 0:
         judged = "not run", "not run"
     elif reason:
@@ -327,7 +339,7 @@ def _cell(row: Row, runs: pd.DataFrame, entry: Table, spreads: Mapping[str, Spre
         **{name: first[name] for name in PROTOCOL},
         **{"method": f"{row.label}{_unusual(first)}", "beyond": row.beyond},
         **{"rebalanced": row.rebalanced, "full": _is_full(first), "n": n, "planned": len(runs)},
-        **{"mean": values.mean(), "sd": values.std(), "mean_best": best.mean(), **groups},
+        **{"mean": values.mean(), "sd": sd, "mean_best": best.mean(), **groups},
         **{"pooled_sd": spread.sd, "df": spread.df, "low": low, "high": high, "paper": paper},
         **{"verdict": judged[0], "verdict_best": judged[1], "seeds": tuple(finished["seed"])},
         **{"values": tuple(values), "keys": tuple(finished["key"])},
@@ -362,8 +374,11 @@ def _paper(row: Row, run: Mapping, entry: Table) -> tuple[float, str]:
         return np.nan, "other recipe"
     if not _is_full(run):
         return np.nan, f"{run['epochs']:g} of {recipes.get(run['recipe']).epochs} epochs"
-    if run["model"] != numbers["model"].iloc[-1] or _unusual(run):
+    numbers = numbers[numbers["model"] == run["model"]]
+    if numbers.empty or _unusual(run):
         return np.nan, "other network"
     if run["holdout"]:
         return np.nan, "fewer training images"
-    return float(numbers["top1"].iloc[-1]), ""
+    if len(set(numbers["top1"])) > 1:
+        return np.nan, "several published numbers"
+    return float(numbers["top1"].iloc[0]), ""

@@ -43,8 +43,9 @@ def test_where_there_is_no_test_folder_validation_images_are_tested_on(folder):
 
 
 def test_numbered_classes_stand_in_their_order(tmp_path):
-    names = [str(n) for n in range(11)]
-    folder = write_own_images(tmp_path / "n", [2] * 11, 1, names)
+    names = ["01", "1x", "001x", *(str(n) for n in range(1, 11))]
+    names.sort(key=lambda name: (int(name.strip("x")), "x" in name, name))
+    folder = write_own_images(tmp_path / "n", [2] * 13, 1, names)
     assert data.load(f"folder:{folder}", "test").class_names == tuple(names)
 
 

@@ -152,6 +152,15 @@ def test_a_loss_without_mathematics_breaks_with_a_reason():
     assert "per_sample" in verdicts["The four reductions agree"]
 
 
+@pytest.mark.parametrize("name", losses.names())
+def test_parameters_are_attributes(name):
+    kept = {key: value for key, value in losses.defaults(name).items() if key != "density"}
+    loss = losses.create(name, COUNTS)
+    assert {
+        key: getattr(loss, key) for key in kept if kept[key] is not None
+    }.items() <= kept.items()
+
+
 def test_parameters_reach_the_loss():
     wrong = promises.check(losses.loss_class("focal"), gamma=-1)
     assert all("focal.gamma" in text for text in list(wrong.values())[4:])

@@ -104,6 +104,15 @@ def test_the_function_checks_what_it_is_given(name):
                 function(logits, target, wrong, *needed[1:])
 
 
+def test_a_function_of_ones_own_is_checked_wherever_the_annotation_comes_from():
+    @functional.checked_and_reduced()
+    def scaled(logits, target, weight: functional.PerClass):
+        return weight.take(target), None
+
+    with pytest.raises(ConfigError, match=r"weight: expected a tensor of shape \(6,\)"):
+        scaled(torch.zeros(4, len(COUNTS)), torch.arange(4), N[:-1])
+
+
 MODULES = ["lt_core.parameters", "lt_core.losses", "lt_core.losses.functional"]
 MODULES += [f"lt_core.losses.{name}" for name in losses.names()]
 
