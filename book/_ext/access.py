@@ -3,6 +3,7 @@
 import re
 
 from bs4 import BeautifulSoup
+from docutils import nodes
 
 #: The label of a folded cell, the same for all of them, hides what the cell's text says.
 LABEL = '<summary aria-label="Toggle hidden content">'
@@ -50,6 +51,22 @@ def mend(app, pagename, templatename, context, doctree):
         context["body"] = CORNER.sub(r"<td\1></td>", ROLES.sub("", TABLE.sub(table, body)))
 
 
+#: Text that is shown as it is.
+VERBATIM = (nodes.FixedTextElement, nodes.literal, nodes.math, nodes.math_block, nodes.raw)
+
+
+def numbers(app, doctree, docname):
+    """Of numbers in sentences: a true minus, and a space before the sign of percent."""
+    for text in list(doctree.findall(nodes.Text)):
+        shown, above = re.sub(r"(?<=\d) ?%", "\N{NO-BREAK SPACE}%", text), text.parent
+        shown = re.sub(r"(?<![^\s(])-(?=\.?\d)", "\N{MINUS SIGN}", shown)
+        while above and not isinstance(above, VERBATIM):
+            above = above.parent
+        if not above and shown != text:
+            text.parent.replace(text, nodes.Text(shown))
+
+
 def setup(app):
+    app.connect("doctree-resolved", numbers)
     app.connect("html-page-context", mend, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -16,6 +16,7 @@ from lt_core.runs import environment
 nbformat = pytest.importorskip("nbformat", reason="needs the notebooks extra")
 pytest.importorskip("jupyter_book", reason="needs the book extra")
 
+HOME = "# Home\n\nSee {doc}`/notebooks/one` and $x^2$, from -1.5 to 82%, not `-1 5%`.\n"
 TOC = "format: jb-book\nroot: book/index\nchapters:\n  - file: notebooks/one\n"
 DRAWING = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()"
 NAMED = {"figure": {"name": "a-line", "caption": "A line."}, "image": {"alt": "It rises."}}
@@ -30,7 +31,7 @@ def root(tmp_path, monkeypatch):
     for folder in ("_ext", "_assets"):
         shutil.copytree(ci_book.ROOT / "book" / folder, tmp_path / "book" / folder)
     shutil.copy(ci_book.ROOT / "book/references.bib", tmp_path / "book")
-    (tmp_path / "book/index.md").write_text("# Home\n\nSee {doc}`/notebooks/one` and $x^2$.\n")
+    (tmp_path / "book/index.md").write_text(HOME)
     (tmp_path / "notebooks").mkdir()
     write_notebook(tmp_path, "print('first')")
     return tmp_path
@@ -129,7 +130,10 @@ def test_tables_have_one_look_and_pages_need_no_network(root):
     assert len(rows) == 3
     assert "<style scoped" not in page
     assert (html / "_static/scripts/fontawesome.js").stat().st_size == 0
-    assert ("tex-chtml" in page, "tex-chtml" in (html / "book/index.html").read_text()) == (0, 1)
+    home = (html / "book/index.html").read_text()
+    assert ("tex-chtml" in page, "tex-chtml" in home) == (0, 1)
+    assert "from \N{MINUS SIGN}1.5 to 82\N{NO-BREAK SPACE}%, not" in home
+    assert "-1 5%" in re.sub("<[^>]*>", "", home)
     assert "See" in (html / "_static/excerpts.js").read_text()
     assert "excerpts.js" in (html / "search.html").read_text()
 
