@@ -47,7 +47,7 @@ def trackers(moments=3):
 KINDS = {
     "bins": explorables.density_bins,
     "gradients": explorables.logit_forces,
-    "boundaries": explorables.decision_boundaries,
+    "three-classes": explorables.decision_boundaries,
 }
 
 
@@ -95,9 +95,11 @@ def test_each_stands_in_a_chapter(function):
     assert [cell["metadata"]["mystnb"]["figure"]["caption"][:1] for cell in shown] != []
 
 
-@pytest.mark.parametrize("name", ["common.js", "bins.js", "gradients.js", "boundaries.js"])
+@pytest.mark.parametrize(
+    "name", ["common.js", "bins.js", "gradients.js", "three_classes.js", "three_classes_model.js"]
+)
 def test_scripts_are_short(name):
-    assert page_file(name).count("\n") < 200
+    assert page_file(name).count("\n") < 230
 
 
 def test_text_is_escaped():
@@ -218,41 +220,28 @@ def test_gradients_refuses(snapshots, message):
 # boundaries
 
 
-@pytest.mark.parametrize(
-    ("strengths", "method", "params"),
-    [
-        ({"tau": 1.5}, "logit_adjustment", {"tau": 1.5}),
-        ({"gamma": 0.8}, "icb", {"gamma": 0.8, "intra": False}),
-        ({"lambda_": 1.0}, "gala", {}),
-    ],
-)
-def test_margins_are_those_of_the_losses(strengths, method, params):
-    counts = np.array([50, 15, 5])
-    theta = np.array([30.0, 12.0, 4.0])
-    loss = losses.create(method, counts.tolist(), reduction="sum", **params)
-    if method == "gala":
-        loss.theta.copy_(torch.as_tensor(theta))
-    rng = np.random.default_rng(0)
-    inputs, target = np.c_[rng.normal(size=(30, 2)), np.ones(30)], rng.integers(3, size=30)
-    weights = rng.normal(size=(3, 3))
-    logits = torch.tensor(inputs @ weights.T, requires_grad=True)
-    loss(logits, torch.as_tensor(target)).backward()
-    every = {"gamma": 0.0, "lambda_": 0.0, "tau": 0.0} | strengths
-    ours = model.logit_gradient(weights, inputs, target, model.margins(counts, theta, **every))
-    np.testing.assert_allclose(ours, logits.grad, rtol=0, atol=1e-12)
+@pytest.mark.parametrize(("name", "given"), [("remedy", "mixup"), ("steps", 7)])
+def test_boundaries_refuses(name, given):
+    with pytest.raises(ConfigError, match=f"{name}: expected one of .*, got {given!r}"):
+        explorables.decision_boundaries(**{name: given})
 
 
-def test_margins_help_the_tail():
-    plain, adjusted = model.train(50), model.train(50, tau=1)
-    assert adjusted["recall"][2] > plain["recall"][2] + 0.2
-    assert adjusted["recall"].mean() > plain["recall"].mean() + 0.05
+def test_what_the_chapters_say_of_the_three_classes():
+    tail = {name: model.train(name)["recall"][2] for name in model.REMEDIES}
+    mean = {name: model.train(name)["recall"].mean() for name in ("softmax", "prior")}
+    assert tail["softmax"] < tail["margin"] < tail["prior"]
+    assert mean["prior"] > mean["softmax"] + 0.03
+    assert max(tail["focal"], tail["ICB"]) < tail["softmax"]
+    early, late = (model.train("softmax", steps=steps) for steps in (10, 400))
+    assert early["pull"][2] / early["push"][2] < 0.7
+    assert late["pull"][2] / late["push"][2] == pytest.approx(1, abs=0.05)
+    weight = [model.train("weight", factor=50, steps=steps)["recall"][0] for steps in (10, 400)]
+    assert weight[0] < weight[1] - 0.02  # the boundary returns towards softmax's
 
 
-@pytest.mark.parametrize("factor", model.FACTORS)
-def test_the_corners_with_names_stay_in_their_regions(factor):
-    """The page writes head, middle and tail into these corners whatever the sliders say."""
-    corners = 0.9 * model.LIMIT * np.array([[-1, -1], [1, -1], [1, 1]])
-    for strengths in ((0, 0, 0), (2, 0, 0), (0, 2, 0), (0, 0, 2), (2, 2, 2)):
-        weights = model.train(factor, *strengths)["weights"]
-        logits = corners @ weights[:, :2].T + weights[:, 2]
-        assert logits.argmax(axis=1).tolist() == [0, 1, 2], strengths
+@pytest.mark.parametrize("remedy", model.REMEDIES)
+def test_a_preset_is_a_value_of_its_slider(remedy):
+    chosen = model.REMEDIES[remedy]
+    assert chosen.preset in chosen.values
+    assert ("{strength}" in chosen.words) == (len(chosen.values) > 1)
+    assert losses.create(chosen.loss(chosen.preset)[0], [5, 2, 1], **chosen.loss(chosen.preset)[1])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from test_explorables import HOSTILE, KINDS, make, trackers
 
+from lt_core.data import class_counts
 from lt_core.plots import explorables
 from lt_core.plots.explorables import three_classes as model
 from lt_core.plots.explorables.figure import page_file
@@ -82,8 +82,11 @@ def test_every_slider_answers_the_keyboard(opened, kind):
     page = opened(make(kind)._repr_html_())
     assert page.locator(".lt-static").count() == 0
     assert page.locator(".lt-drawing").is_visible()
+    if kind == "three-classes":
+        page.get_by_role("button", name="Show the answer").click()
+        settle(page)
     sliders = page.get_by_role("slider").all()
-    assert len(sliders) == {"bins": 1, "gradients": 2, "boundaries": 5}[kind]
+    assert len(sliders) == {"bins": 1, "gradients": 2, "three-classes": 2}[kind]
     for slider in sliders:
         before, said = drawing(page), page.locator(".lt-status").inner_text()
         value = slider.get_attribute("aria-valuetext")
@@ -106,8 +109,8 @@ def test_every_control_has_a_name_and_can_be_reached(opened, kind):
         page.keyboard.press("Tab")
         reached.add(
             page.evaluate(
-                "() => document.activeElement.labels?.[0]?.innerText.trim() "
-                "|| document.activeElement.innerText"
+                "() => document.activeElement.ariaLabel || document.activeElement.innerText "
+                "|| document.activeElement.labels[0].innerText.trim()"
             )
         )
     assert "" not in reached
@@ -182,53 +185,130 @@ def test_nothing_runs_over(opened, kind, width):
     assert beyond == []
 
 
-def test_a_click_chooses_the_nearest_sample(opened):
-    page = opened(make("boundaries")._repr_html_())
-    slider = page.get_by_label("Sample", exact=True)
-    assert slider.get_attribute("aria-valuetext") != "head 1"
-    page.locator(".lt-drawing .lt-point").first.click(force=True)
-    assert slider.get_attribute("aria-valuetext") == "head 1"
+TAIL = re.compile(r"Of the tail ([\d.]+)\s%")
 
 
-@pytest.mark.parametrize("factor", [1, 10, 50])
-@pytest.mark.parametrize(
-    "strengths",
-    [{}, {"gamma": 0.8}, {"lambda": 1.5}, {"tau": 1.0}, {"gamma": 0.3, "lambda": 0.5, "tau": 0.4}],
-    ids=str,
-)
-def test_the_page_computes_what_python_computes(opened, factor, strengths):
-    """Same weights, theta, margin and recall, and gradients of every point, to 1e-9."""
-    strengths = {"gamma": 0, "lambda": 0, "tau": 0} | strengths
-    data = explorables.decision_boundaries().data
-    counts = data["counts"][data["factors"].index(factor)]
-    arguments = json.dumps([data["training"], data["heldOut"], counts, strengths, data["descent"]])
-    page = opened("")
-    found = page.evaluate(
-        f"""() => {{
-          {page_file("boundaries_model.js")}
-          const [training, heldOut, counts, strengths, descent] = {arguments};
-          const {{ weights, theta, margin }} = train(training, counts, strengths, descent);
-          const gradient = counts.flatMap((count, y) => training[y].slice(0, count)
-            .map((point) => gradientAt(weights, point, y, margin)));
-          const regions = counts.map((_, k) => region(weights, k, {model.LIMIT}));
-          return {{ weights, theta, margin, gradient, regions,
-                   recall: recall(weights, heldOut) }};
-        }}"""
+def three_classes(opened, remedy="prior", **options):
+    page = opened(explorables.decision_boundaries(remedy)._repr_html_(), **options)
+    settle(page)
+    return page
+
+
+def tail_found(page):
+    settle(page)
+    return float(TAIL.search(page.locator(".lt-status").inner_text())[1]) / 100
+
+
+@pytest.mark.parametrize("remedy", ["softmax", "prior"])
+def test_a_guess_comes_before_the_answer(opened, remedy):
+    page = three_classes(opened, remedy)
+    before = model.train("softmax", factor=1 if remedy == "softmax" else model.FACTOR)
+    assert f"{100 * before['recall'][2]:.1f}" in page.locator(".lt-guess").inner_text()
+    assert not TAIL.search(page.locator(".lt-status").inner_text())
+    shares = page.locator(".lt-shares tbody").inner_text()
+    assert f"{100 * model.train(remedy)['recall'][0]:.1f}" not in shares
+    guess = page.get_by_label("your guess")
+    guess.focus()
+    page.keyboard.press("ArrowRight")
+    page.get_by_role("button", name="Show the answer").click()
+    assert tail_found(page) == pytest.approx(model.train(remedy)["recall"][2])
+    assert "You guessed 55" in page.locator(".lt-status").inner_text()
+    assert not page.locator(".lt-guess").is_visible()
+
+
+def test_the_chosen_preset_is_pressed_and_reset_goes_back(opened):
+    page = three_classes(opened)
+
+    def pressed():
+        return page.locator("button[aria-pressed=true]").all_inner_texts()
+
+    assert pressed() == ["prior"]
+    for name in model.REMEDIES:
+        page.get_by_role("button", name=name, exact=True).click()
+        assert pressed() == [name]
+        assert tail_found(page) == pytest.approx(model.train(name)["recall"][2])
+    page.get_by_role("button", name="Reset").click()
+    assert pressed() == ["prior"]
+    assert "#" not in page.url
+
+
+def test_the_address_holds_the_state(opened):
+    page = three_classes(opened)
+    page.get_by_role("button", name="margin").click()
+    page.get_by_role("slider", name="imbalance factor").press("End")
+    handle = page.get_by_role("button", name="tail, centre")
+    handle.press("ArrowLeft")
+    centers = [*model.CENTERS[:2], (0.0, 1.0)]
+    wanted = model.train("margin", factor=50, centers=centers)["recall"][2]
+    assert tail_found(page) == pytest.approx(wanted)
+    assert page.url.endswith("#three-classes=margin,0.8,50,400,-0.9,-0.6,1,-0.7,0,1")
+    page.reload()
+    assert tail_found(page) == pytest.approx(wanted)
+    assert page.locator("button[aria-pressed=true]").inner_text() == "margin"
+    for broken in ("mixup,1,50,400,0,0,1,1,2,2", "prior,1,50,400,0,0,1,1,2,9", "prior", "%"):
+        page.goto(page.url.partition("#")[0] + "#three-classes=" + broken)
+        page.reload()
+        settle(page)
+        assert page.locator(".lt-guess").is_visible()  # as it opens
+
+
+def test_a_class_can_be_dragged(opened):
+    page = three_classes(opened)
+    box = page.get_by_role("button", name="tail, centre").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 40, y + 40, steps=3)
+    page.mouse.up()
+    place = [float(v) for v in page.url.split(",")[-2:]]
+    assert place[0] > 0.2
+    assert place[1] < 0.9
+    found = model.train("prior", centers=[*model.CENTERS[:2], place])["recall"][2]
+    assert tail_found(page) == pytest.approx(found)
+
+
+def test_controls_stay_in_view_on_a_phone(opened):
+    page = three_classes(opened, viewport={"width": 390, "height": 700})
+    page.get_by_role("button", name="Show the answer").click()
+    page.evaluate(
+        "() => document.body.append(Object.assign(document.createElement('div'),"
+        "{style: 'height: 2000px'}))"
     )
-    gamma, lambda_, tau = strengths.values()
-    wanted = model.train(factor, gamma, lambda_, tau)
-    for name in ("weights", "theta", "margin", "recall"):
-        np.testing.assert_allclose(found[name], wanted[name], rtol=1e-9, atol=1e-9, err_msg=name)
-    own = [each[:count] for each, count in zip(model.points()[0], counts, strict=True)]
-    inputs = np.c_[np.concatenate(own), np.ones(sum(counts))]
-    target = np.repeat(np.arange(3), counts)
-    gradient = model.logit_gradient(wanted["weights"], inputs, target, wanted["margin"])
-    np.testing.assert_allclose(found["gradient"], gradient, rtol=0, atol=1e-9)
-    areas = [area(corners) for corners in found["regions"]]
-    assert sum(areas) == pytest.approx((2 * model.LIMIT) ** 2)  # the regions tile the square
-    for k, corners in enumerate(found["regions"]):
-        middle = np.mean(corners, axis=0)
-        assert (wanted["weights"] @ [*middle, 1]).argmax() == k
+    page.get_by_role("row", name="tail").scroll_into_view_if_needed()
+    page.mouse.wheel(0, 150)
+    settle(page)
+    assert page.get_by_role("slider", name="strength of prior").bounding_box()["y"] > 0
+    assert page.get_by_role("row", name="tail").bounding_box()["y"] < 700
+
+
+@pytest.mark.parametrize("remedy", model.REMEDIES)
+def test_the_page_computes_what_the_losses_compute(opened, remedy):
+    """Weights, pull, push and recall, at every strength: those of lt_core's loss to 1e-9."""
+    scripts = page_file("common.js") + page_file("three_classes_model.js")
+    chosen, page = model.REMEDIES[remedy], opened("")
+    settings = [(value, 10, 30, 0) for value in chosen.values]
+    settings += [(chosen.preset, factor, 400, 0.3) for factor in (1, 10, 50)]
+    for strength, factor, steps, moved in settings:
+        centers = np.array(model.CENTERS) + np.array([moved, -moved])
+        training, held_out = (each.tolist() for each in model.points(centers))
+        counts = class_counts(3, model.HEAD, factor)
+        given = [[own[:n] for own, n in zip(training, counts, strict=True)], held_out]
+        given += [remedy, strength, steps]
+        descent = {"first": model.FIRST, "rate": model.RATE, "decay": model.DECAY}
+        found = page.evaluate(
+            f"""([points, heldOut, remedy, strength, steps, descent]) => {{
+              {scripts}
+              const found = train(points, remedy, strength, steps, descent);
+              const regions = points.map((_, k) => region(found.weights, k, {model.LIMIT}));
+              return {{ ...found, regions, recall: recall(found.weights, heldOut) }};
+            }}""",
+            [*given, descent],
+        )
+        wanted = model.train(remedy, strength, factor, steps, centers)
+        for name, values in wanted.items():
+            np.testing.assert_allclose(found[name], values, rtol=0, atol=1e-9, err_msg=name)
+        areas = [area(corners) for corners in found["regions"] if corners]
+        assert sum(areas) == pytest.approx((2 * model.LIMIT) ** 2)  # the regions tile the square
 
 
 def area(corners):

@@ -6,7 +6,7 @@ a notebook that is not trusted for example, one chosen frame stands as a picture
 
 - :func:`density_bins`: the density of gradient norms under uniform and adaptive bins
 - :func:`logit_forces`: who pulls and who pushes which logit, by class, over training
-- :func:`decision_boundaries`: a small problem trained in the page while margins are moved
+- :func:`decision_boundaries`: three classes to drag, trained in the page under each loss
 """
 
 from lt_core.plots.explorables.adaptive_bins import density_bins

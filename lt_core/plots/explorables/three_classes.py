@@ -1,142 +1,191 @@
-"""The third explorable: what a margin does to a boundary, in a problem small enough to see."""
+"""The picture that runs through the chapters: three classes that a reader drags about."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import cache
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 
+from lt_core import losses
 from lt_core.data import class_counts
+from lt_core.errors import ConfigError
 from lt_core.plots.explorables.figure import Explorable, colors, rounded
 from lt_core.plots.styling import rank_colors
 
-CENTERS = np.array([[-0.9, -0.6], [1.0, -0.7], [0.1, 1.0]])  # of head, middle and tail
+NAMES = ("head", "middle", "tail")
+CENTERS = ((-0.9, -0.6), (1.0, -0.7), (0.1, 1.0))
 SPREAD = 0.62  # standard deviation of each class, in both directions
 HEAD = 50  # training points of the head; of every class at factor 1
 HELD_OUT = 200  # points per class, which accuracy is measured on
-LIMIT = 2.8  # the square shown
-FACTORS, START = (1, 2, 5, 10, 25, 50), 10  # START: shown first
-NAMES = ("head", "middle", "tail")
-#: Gradient descent: full batch, from zero; decay leaves the biases alone.
-STEPS, RATE, DECAY = 400, 0.6, 1e-3
-GALA_EPS = 1e-3  # the default of lt_core's loss
+LIMIT, CLIP = 2.8, 2.7  # the square shown, and where points stop
+FACTORS, FACTOR = (1, 2, 5, 10, 25, 50), 10
+STEPS, STEP = (1, 3, 10, 30, 100, 400), 400
+#: Full-batch gradient descent. It starts beside zero, where no two points are equally hard:
+#: ICB counts difficulties in bins, and a tie at an edge would be decided by rounding.
+FIRST = ((-0.1, -0.1, 0.0), (0.1, -0.1, 0.0), (0.0, 0.1, 0.0))
+RATE, DECAY = 0.6, 1e-3  # the decay leaves the biases alone
+
+
+class Remedy(NamedTuple):
+    """A loss of the picture: its words, its slider, and what it is in :mod:`lt_core.losses`."""
+
+    words: str
+    values: tuple[float, ...]
+    preset: float
+    loss: Callable[[float], tuple[str, dict]]
+
+
+_TENTHS = tuple(tenth / 10 for tenth in range(21))
+#: In the order of the chapters; ``{strength}`` is the slider in the sentence.
+REMEDIES = {
+    "softmax": Remedy("softmax as it is.", (0,), 0, lambda _: ("softmax", {})),
+    "weight": Remedy(
+        "class weights (1 − β) / (1 − βⁿ) for n points, β = {strength}.",
+        (0, 0.5, 0.8, 0.9, 0.95, 0.99, 0.999, 0.9999),
+        0.9999,
+        lambda beta: ("effective_number", {"beta": beta}),
+    ),
+    "prior": Remedy(
+        "τ = {strength} times the log of a class's share added to its logit.",
+        _TENTHS,
+        1,
+        lambda tau: ("logit_adjustment", {"tau": tau}),
+    ),
+    "margin": Remedy(
+        "γ = {strength} times the log of how much rarer a class is, taken off its logit for "
+        "the points of more frequent classes.",
+        _TENTHS,
+        0.8,
+        lambda gamma: ("icb", {"gamma": gamma, "intra": False}),
+    ),
+    "focal": Remedy(
+        "focal loss, (1 − p)^γ with γ = {strength}: the less sure of a point, the more it counts.",
+        (0, 0.5, 1, 1.5, 2, 3, 4, 5),
+        2,
+        lambda gamma: ("focal", {"gamma": gamma}),
+    ),
+    "ICB": Remedy(
+        "the margin at γ = {strength}, and each point weighted by how rare its difficulty is "
+        "within its class.",
+        _TENTHS,
+        0.8,
+        lambda gamma: ("icb", {"gamma": gamma}),
+    ),
+    "GALA": Remedy(
+        "λ = {strength} times the log of the gradient that a class has gathered, added to its "
+        "logit.",
+        _TENTHS,
+        1,
+        lambda lambda_: ("gala", {"lambda1": lambda_, "lambda2": lambda_}),
+    ),
+}
 
 
 @cache
-def points() -> tuple[np.ndarray, np.ndarray]:
-    """The fixed problem: training points ``(3, 50, 2)`` and held-out points ``(3, 200, 2)``."""
+def offsets() -> np.ndarray:
+    """How far each point lies from the centre of its class, ``(3, 250, 2)``: fixed."""
     random = np.random.default_rng(4)
-    drawn = random.normal(CENTERS[:, None], SPREAD, (3, HEAD + HELD_OUT, 2))
-    drawn = drawn.clip(-0.96 * LIMIT, 0.96 * LIMIT).round(2)
+    return random.normal(0, SPREAD, (3, HEAD + HELD_OUT, 2)).round(2)
+
+
+def points(centers: Sequence = CENTERS) -> tuple[np.ndarray, np.ndarray]:
+    """Training points ``(3, 50, 2)`` and held-out points ``(3, 200, 2)``."""
+    drawn = (np.array(centers)[:, None] + offsets()).clip(-CLIP, CLIP)
     return drawn[:, :HEAD], drawn[:, HEAD:]
 
 
-def margins(
-    counts: np.ndarray, theta: np.ndarray, gamma: float, lambda_: float, tau: float
-) -> np.ndarray:
-    r"""What is added to logit n of a sample of class y, ``(3, 3)``.
-
-    .. math:: M[y, n] = \gamma \log \min(1, S_n / S_y)
-              + \lambda \log \frac{\theta_n + \varepsilon}{\theta_y + \varepsilon}
-              + \tau \log \frac{S_n}{S_y}
-
-    The inter-category margin of ICB, GALA at equal lambdas, and logit adjustment.
-    """
-    log_ratio = np.log(counts[None, :] / counts[:, None])
-    log_theta = np.log(theta + GALA_EPS)
-    return (
-        gamma * np.minimum(log_ratio, 0)
-        + lambda_ * (log_theta[None, :] - log_theta[:, None])
-        + tau * log_ratio
-    )
-
-
 def train(
-    imbalance_factor: float = 10, gamma: float = 0.0, lambda_: float = 0.0, tau: float = 0.0
+    remedy: str = "softmax",
+    strength: float | None = None,
+    factor: float = FACTOR,
+    steps: int = STEP,
+    centers: Sequence = CENTERS,
 ) -> dict[str, np.ndarray]:
-    """Train as the page does, in float64.
+    """Train as the page does, in float64, with the loss of :mod:`lt_core.losses` itself.
 
-    Returns ``weights`` ``(3, 3)``, one row ``[w0, w1, bias]`` per class; ``theta`` ``(3,)``, GALA's
-    accumulated gradients; ``margin`` ``(3, 3)`` after the last step; ``recall`` ``(3,)``, the
-    share of each class's held-out points recognised; and ``counts`` ``(3,)``.
+    Returns ``weights`` ``(3, 3)``, one row ``[w0, w1, bias]`` per class; ``recall`` ``(3,)``,
+    the share of each class's held-out points found; and ``pull`` and ``push`` ``(3,)``, the
+    gradient that each logit received in the last step from its own points and from all others.
     """
-    training, held_out = points()
-    counts = np.array(class_counts(len(NAMES), HEAD, imbalance_factor))
-    target = np.repeat(np.arange(3), counts)
+    chosen = REMEDIES[remedy]
+    training, held_out = points(centers)
+    counts = class_counts(3, HEAD, factor)
+    method, params = chosen.loss(chosen.preset if strength is None else strength)
+    loss = losses.create(method, counts, "none", **params)
+    target = torch.repeat_interleave(torch.arange(3), torch.tensor(counts))
     inputs = np.concatenate([own[:count] for own, count in zip(training, counts, strict=True)])
-    inputs = np.c_[inputs, np.ones(len(inputs))]
-    weights, theta = np.zeros((3, 3)), np.zeros(3)
-    decay = np.array([DECAY, DECAY, 0])
-    for _ in range(STEPS):
-        margin = margins(counts, theta, gamma, lambda_, tau)
-        gradient = logit_gradient(weights, inputs, target, margin)
+    inputs = torch.tensor(np.c_[inputs, np.ones(len(inputs))])
+    weights = torch.tensor(FIRST, dtype=torch.float64)
+    decay = weights.new_tensor([DECAY, DECAY, 0])
+    for _ in range(steps):
+        logits = (inputs @ weights.T).requires_grad_()
+        value, weight = loss.per_sample(logits, target)
+        (gradient,) = torch.autograd.grad(value.sum(), logits)
+        if remedy == "weight":  # divided by the sum of the class weights, as re-weighting is
+            gradient *= len(target) / weight.sum()
         weights = weights - RATE * (gradient.T @ inputs / len(inputs) + decay * weights)
-        pull = -gradient[np.arange(len(target)), target]
-        theta = theta + np.bincount(target, pull, minlength=3)
+    weights, gradient = weights.numpy(), gradient.numpy()
+    own = target.numpy()[:, None] == np.arange(3)
     logits = held_out @ weights[:, :2].T + weights[:, 2]
     return {
         "weights": weights,
-        "theta": theta,
-        "margin": margins(counts, theta, gamma, lambda_, tau),
         "recall": (logits.argmax(axis=2) == np.arange(3)[:, None]).mean(axis=1),
-        "counts": counts,
+        "pull": -(gradient * own).sum(axis=0),
+        "push": (gradient * ~own).sum(axis=0),
     }
 
 
-def logit_gradient(
-    weights: np.ndarray, inputs: np.ndarray, target: np.ndarray, margin: np.ndarray
-) -> np.ndarray:
-    r"""Gradient :math:`\tilde p_j - [j = y]` of each sample's loss, ``(N, 3)``.
+def decision_boundaries(remedy: str = "softmax", steps: int = STEP) -> Explorable:
+    """Three classes in the plane, trained in the page whenever something is moved.
 
-    inputs ``(N, 3)``, the last column 1; target ``(N,)``; :math:`\tilde p` is the softmax of
-    logits plus margin.
+    The reader guesses how much of the tail ``remedy`` finds, and then sees its regions, the
+    boundaries without it, the share found of each class, and pull over push on each logit. The
+    classes can be dragged; buttons choose among :data:`REMEDIES`; the numbers in the sentence
+    are sliders, and the state stands in the address. What ``remedy`` is compared with is
+    softmax, and for softmax itself the classes at equal counts. :func:`train` computes the
+    same numbers in Python.
+
+    Raises :class:`~lt_core.errors.ConfigError` for a remedy or a number of steps that the
+    figure does not have.
     """
-    logits = inputs @ weights.T + margin[target]
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    p = powers / powers.sum(axis=1, keepdims=True)
-    return p - np.eye(3)[target]
-
-
-def decision_boundaries() -> Explorable:
-    """Three classes in the plane, trained in the page whenever a slider moves.
-
-    Sliders: the imbalance factor (50 points in the head), gamma (the inter-category margin
-    of ICB), lambda (GALA with both lambdas equal) and tau (logit adjustment), all of which
-    add up; and the sample whose gradient is shown, which a click chooses too. Shown are the
-    decision regions, plain softmax's boundaries as lines, recall of each class on 200
-    held-out points, and what the chosen sample does to each logit, with the margin and
-    without. :func:`train` computes the same numbers in Python.
-    """
-    training, held_out = points()
-    trained = {"softmax": train(START), "τ = 1": train(START, tau=1)}
-    # The head's point that pushes the tail most: where a margin matters, to start from.
-    own = np.c_[training[0], np.ones(HEAD)]
-    weights = trained["softmax"]["weights"]
-    push = logit_gradient(weights, own, np.zeros(HEAD, dtype=int), np.zeros((3, 3)))
+    for name, given, known in (("remedy", remedy, tuple(REMEDIES)), ("steps", steps, STEPS)):
+        if given not in known:
+            raise ConfigError(
+                f"{name}: expected one of {', '.join(map(str, known))}, got {given!r}"
+            )
+    other = {"factor": 1} if remedy == "softmax" else {}
+    shown = {
+        "equal counts" if other else "softmax": train(steps=steps, **other),
+        remedy: train(remedy, steps=steps),
+    }
     data = {
-        "label": "Decision regions of three classes, and the gradient of a chosen sample",
+        "label": "Decision regions of three classes, and the share found of each",
         "colors": colors(3),
         "names": NAMES,
+        "remedies": {name: each._asdict() | {"loss": None} for name, each in REMEDIES.items()},
         "factors": FACTORS,
-        "start": FACTORS.index(START),
-        "sample": int(push[:, 2].argmax()),
+        "steps": STEPS,
+        "start": {"remedy": remedy, "factor": FACTOR, "steps": steps, "centers": CENTERS},
         "counts": [class_counts(3, HEAD, factor) for factor in FACTORS],
-        "training": rounded(training),
-        "heldOut": rounded(held_out),
+        "offsets": rounded(offsets()),
+        "training": HEAD,
         "limit": LIMIT,
-        "descent": {"steps": STEPS, "rate": RATE, "decay": DECAY},
+        "clip": CLIP,
+        "descent": {"first": FIRST, "rate": RATE, "decay": DECAY},
     }
-    tail = [100 * found["recall"][2] for found in trained.values()]
+    found = [f"with {name} {100 * each['recall'][2]:.1f} %" for name, each in shown.items()]
     alt = (
-        f"Decision regions of three classes at imbalance factor {START}: plain softmax "
-        f"leaves the tail a small region and finds {tail[0]:.1f} % of it; logit adjustment moves "
-        f"the boundaries towards the head and finds {tail[1]:.1f} %."
+        f"Decision regions of three classes at imbalance factor {FACTOR} after {steps} steps. "
+        f"Share of the tail that is found: {' and '.join(found)}."
     )
-    title = "A margin moves the boundary away from the rare classes"
-    scripts = ("boundaries_model.js", "boundaries.js")
-    return Explorable("boundaries", title, data, _picture(trained), alt, scripts)
+    title = "Three classes: drag them, and change the loss"
+    scripts = ("three_classes_model.js", "three_classes.js")
+    return Explorable("three-classes", title, data, _picture(shown), alt, scripts)
 
 
 def _picture(trained: dict[str, dict]) -> Figure:
@@ -147,7 +196,8 @@ def _picture(trained: dict[str, dict]) -> Figure:
     for ax, (name, found) in zip(axes, trained.items(), strict=True):
         region = rank_colors(3)[(plane @ found["weights"].T).argmax(axis=2)]
         ax.imshow(region, extent=[-LIMIT, LIMIT] * 2, origin="lower", alpha=0.25)
-        for k, (own, count) in enumerate(zip(points()[0], found["counts"], strict=True)):
+        counts = class_counts(3, HEAD, 1 if name == "equal counts" else FACTOR)
+        for k, (own, count) in enumerate(zip(points()[0], counts, strict=True)):
             ax.scatter(*own[:count].T, 12, [rank_colors(3)[k]], marker="os^"[k])
         recall = zip(NAMES, 100 * found["recall"], strict=True)
         told = ", ".join(f"{each} {share:.1f} %" for each, share in recall)

@@ -21,6 +21,8 @@ function write(parent, x, y, text, attributes = {}) {
   parent.append(svg("text", { x, y, ...attributes }, text));
 }
 
+const total = (values) => values.reduce((sum, each) => sum + each, 0);
+
 // A number as a reader wants it: three significant digits.
 function short(value) {
   if (value === null) return "–";
@@ -36,9 +38,6 @@ function slider(stage, { label, max, step = 1, value, show, play = false }) {
   const control = {
     get value() { return Number(input.value); },
     set value(wanted) { input.value = wanted; update(); },
-    get max() { return Number(input.max); },
-    set max(wanted) { input.max = wanted; update(); },
-    update,
   };
   function update() {
     text.textContent = show(control.value);
@@ -156,7 +155,7 @@ function mount(kind, start) {
       root.style.setProperty(`--rank-${k}`, `light-dark(${onLight}, ${onDark})`));
     const picture = root.querySelector(".lt-static");
     const stage = {
-      data,
+      data, root, below: [],
       controls: html("div", { class: "lt-controls" }),
       body: html("div", { class: "lt-body" }),
       drawing: svg("svg", { role: "img", "aria-label": data.label, class: "lt-drawing" }),
@@ -176,7 +175,7 @@ function mount(kind, start) {
     };
     stage.body.append(stage.drawing);
     draw = start(stage);
-    picture.replaceWith(stage.controls, stage.body, stage.status);
+    picture.replaceWith(stage.controls, stage.body, ...stage.below, stage.status);
     new ResizeObserver(() => {
       if (Math.floor(stage.body.clientWidth) !== painted) stage.redraw();
     }).observe(stage.body);

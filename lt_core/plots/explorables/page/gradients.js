@@ -1,7 +1,5 @@
 // Pull against push on each logit, and what one class gives to and gets from each other.
 
-const total = (values) => values.reduce((sum, each) => sum + each, 0);
-
 // The ends of a logarithmic axis that shows the largest values and at most four decades.
 function decades(values) {
   const top = Math.max(...values, Number.MIN_VALUE);
