@@ -64,6 +64,10 @@ NUMBERS = {
 }
 
 
+#: What a record must tell of its run.
+NEEDED = ("dataset", "imbalance_factor", "method", "model", "recipe", "epochs", "seed", "top1")
+
+
 @dataclass
 class Run:
     """A finished run: its key, configuration, record and files.
@@ -241,7 +245,7 @@ def read(directory: str | os.PathLike) -> Run:
         raise StoreError(f"{path}: its content does not match its hash; {MOVE_AWAY}")
     if directory.name != run.key:
         raise StoreError(f"{directory}: holds run {run.key!s:.40}, copied or renamed; move it back")
-    for name, value in run.record.items():
+    for name, value in (dict.fromkeys(NEEDED) | run.record).items():
         if not _can_be(name, value):
             raise StoreError(f"{path}: {name} is {value!r:.40}, {_expected(name)}; {MOVE_AWAY}")
     for name in (METRICS, HISTORY):
@@ -255,10 +259,13 @@ def read(directory: str | os.PathLike) -> Run:
 
 def _can_be(name: str, value: object) -> bool:
     """Whether a record may hold ``value`` under ``name``."""
-    if value is None or name not in NUMBERS:
-        return isinstance(value, str | int | float | None)
+    if value is None:
+        return name not in NEEDED
+    if name not in NUMBERS:
+        return isinstance(value, str | int | float)
     low, high = NUMBERS[name]
-    return isinstance(value, int | float) and low <= value <= high
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and low <= value <= high
 
 
 def _expected(name: str) -> str:

@@ -171,15 +171,17 @@ def test_a_result_in_another_encoding_is_named(pair, encoding):
 @pytest.mark.parametrize(
     "change",
     [
-        *({"top1": value} for value in ("high", [61.25], {}, 101.0, -1, 10**400)),
+        *({"top1": value} for value in ("high", [61.25], {}, 101.0, -1, 10**400, True)),
         *({name: "x"} for name in runs.store.NUMBERS),
+        *({name: value} for name in runs.store.NEEDED for value in (None, ...)),
         {"device": ["cpu"]},
     ],
     ids=str,
 )
 def test_a_record_that_cannot_be_right_is_named_however_it_is_sealed(pair, change):
     result = json.loads((pair.path / RESULT).read_bytes())
-    parts = result["config"], result["record"] | change, result["files"]
+    record = {k: value for k, value in (result["record"] | change).items() if value is not ...}
+    parts = result["config"], record, result["files"]
     (pair.path / RESULT).write_bytes(runs.store.result_bytes(KEY, *parts))
     frame = runs.load(pair.path.parent)
     assert frame["key"].tolist() == ["untouched"]
