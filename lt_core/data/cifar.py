@@ -25,7 +25,7 @@ import torch
 
 from lt_core.data.catalog import DatasetInfo
 from lt_core.data.files import found, read_bytes
-from lt_core.data.source import Source, standard_classes, to_standard, unless_identity
+from lt_core.data.source import Source, in_standard_order
 from lt_core.errors import DataError
 
 # Which column holds the labels, and the file that names them, in the releases for Python and in
@@ -104,14 +104,14 @@ def _binary(info: DatasetInfo, place: Path, split: str) -> Source:
 
 
 def _source(info, place, files, names, labels, pixels) -> Source:
-    class_names, label_map = standard_classes(names, info, place)
+    targets, class_names, label_map = in_standard_order(labels, names, info, place)
     pixels = pixels.reshape(-1, *info.image_shape)
     return Source(
-        targets=to_standard(labels, label_map, place),
-        class_names=class_names,
+        targets,
+        class_names,
         read=lambda rows: torch.from_numpy(pixels[rows]),
         files=tuple(place / name for name in files) if place.is_dir() else (place,),
-        label_map=unless_identity(label_map),
+        label_map=label_map,
     )
 
 

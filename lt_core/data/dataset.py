@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -78,36 +79,35 @@ class Dataset:
         pairs = zip(self.targets.tolist(), self.image_digests, strict=True)
         return [label.to_bytes(8, "little") + digest for label, digest in pairs]
 
+    def take(self, rows: Sequence[int], **changes: object) -> Dataset:
+        """The images of these rows, with other values in the fields that ``changes`` names."""
+        images = self.images.select(rows) if self.is_lazy else self.images[rows]
+        chosen = {"images": images, "targets": self.targets[rows], "indices": self.indices[rows]}
+        return replace(self, **chosen, **changes)
+
     def validate(self) -> Dataset:
         """Check shapes, types and the range of labels; raise DataError or return self.
 
         Losses on a GPU do not look at labels, so this is where they are
         checked: every data set passes here once.
         """
-        where = f"{self.name} {self.split}"
-        if self.targets.dtype != torch.int64 or self.targets.dim() != 1:
-            raise DataError(
-                f"{where}: targets must be int64 (N,), "
-                f"got {self.targets.dtype} {tuple(self.targets.shape)}"
+        targets, images = self.targets, self.images
+        if targets.dtype != torch.int64 or targets.dim() != 1:
+            problem = f"targets must be int64 (N,), got {targets.dtype} {tuple(targets.shape)}"
+        elif len(images) != len(targets):
+            problem = f"{len(images)} images but {len(targets)} labels"
+        elif not self.is_lazy and (images.dtype != torch.uint8 or images.dim() != 4):
+            problem = f"images must be uint8 (N, C, H, W), got {images.dtype} {tuple(images.shape)}"
+        elif len(wrong := torch.nonzero((targets < 0) | (targets >= self.num_classes))):
+            problem = (
+                f"{len(wrong)} labels outside [0, {self.num_classes}), "
+                f"first {int(targets[wrong[0]])} in row {int(wrong[0])}"
             )
-        if len(self.images) != len(self.targets):
-            raise DataError(f"{where}: {len(self.images)} images but {len(self.targets)} labels")
-        if not self.is_lazy and (self.images.dtype != torch.uint8 or self.images.dim() != 4):
-            raise DataError(
-                f"{where}: images must be uint8 (N, C, H, W), "
-                f"got {self.images.dtype} {tuple(self.images.shape)}"
-            )
-        wrong = torch.nonzero((self.targets < 0) | (self.targets >= self.num_classes))
-        if len(wrong):
-            row = int(wrong[0])
-            raise DataError(
-                f"{where}: {len(wrong)} labels outside [0, {self.num_classes}), "
-                f"first {int(self.targets[row])} in row {row}"
-            )
-        if 0 in self.class_counts:
+        elif 0 in self.class_counts:
             missing = [self.class_names[c] for c, n in enumerate(self.class_counts) if n == 0]
-            raise DataError(
-                f"{where}: {len(missing)} of {self.num_classes} classes have no image, "
-                f"first {missing[0]!r}"
+            problem = (
+                f"{len(missing)} of {self.num_classes} classes have no image, first {missing[0]!r}"
             )
-        return self
+        else:
+            return self
+        raise DataError(f"{self.name} {self.split}: {problem}")

@@ -19,7 +19,7 @@ import torch
 from lt_core.data import images
 from lt_core.data.catalog import DatasetInfo
 from lt_core.data.files import SUFFIXES, is_image, is_litter, natural_key, read_bytes, split_folder
-from lt_core.data.source import Source, standard_classes, unless_identity
+from lt_core.data.source import Source, in_standard_order
 from lt_core.errors import DataError
 
 _ANNOTATIONS = "val_annotations.txt"
@@ -121,24 +121,24 @@ def _source(
         raise DataError(
             f"{place / where}: no images by their names ({', '.join(SUFFIXES)}), but {other}"
         )
-    class_names, label_map = standard_classes(names, info, place / where)
-    names.sort(key=dict(zip(names, label_map, strict=True)).get)
-    chosen = [path for name in names for path in pictures[name]]
+    labels = np.repeat(np.arange(len(names)), [len(pictures[name]) for name in names])
+    targets, class_names, label_map = in_standard_order(labels, names, info, place / where)
+    order = np.argsort(targets, kind="stable")
+    listed = [path for name in names for path in pictures[name]]
+    listed = [listed[row] for row in order]
 
     def pixels(rows: np.ndarray) -> torch.Tensor:
-        paths = [chosen[row] for row in rows]
+        paths = [listed[row] for row in rows]
         return images.stack(
             lambda i: read(paths[i]), lambda i: place / paths[i], len(paths), info.image_shape
         )
 
     others = [path for paths in by_class.values() for path in paths if not is_image(path)]
     return Source(
-        targets=np.repeat(
-            np.arange(len(names), dtype=np.int64), [len(pictures[name]) for name in names]
-        ),
-        class_names=class_names,
-        read=pixels,
+        targets[order],
+        class_names,
+        pixels,
         files=(place if place.is_file() else place / where,),
-        label_map=unless_identity(label_map),
+        label_map=label_map,
         note=f"; {len(others)} files there are no images, such as {others[0]}" if others else "",
     )

@@ -15,7 +15,6 @@ import posixpath
 import re
 import warnings
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -113,14 +112,7 @@ def cut(listed: Dataset, factor: float, seed: int) -> Dataset:
             f"cannot be cut to {factor:g}; take 1 for the list as it is"
         )
     rows = long_tail.draw(listed.targets.numpy(), [min(n, most) for n in counts], seed)
-    return replace(
-        listed,
-        images=listed.images.select(rows),
-        targets=listed.targets[rows],
-        indices=rows,
-        imbalance_factor=factor,
-        subset_seed=seed,
-    )
+    return listed.take(rows, imbalance_factor=factor, subset_seed=seed)
 
 
 def published_counts(name: str) -> list[int] | None:

@@ -68,10 +68,9 @@ def write_subset(dataset: Dataset, folder: str | os.PathLike = "results/subsets"
     manifest of other images is never overwritten: it raises StoreError.
     """
     manifest = subset_manifest(dataset)
-    factor = f"{dataset.imbalance_factor:g}"
-    if float(factor) != dataset.imbalance_factor:
-        factor = repr(float(dataset.imbalance_factor))
-    stem = f"{dataset.name}_{factor}_{dataset.subset_seed}"
+    factor = float(dataset.imbalance_factor)
+    short = f"{factor:g}"
+    stem = f"{dataset.name}_{short if float(short) == factor else factor}_{dataset.subset_seed}"
     stem += f"_{dataset.split}" if dataset.split != "train" else ""
     stem += f"_holdout{dataset.holdout}" if dataset.holdout else ""
     for path in (Path(folder) / f"{stem}.json", Path(folder) / f"{stem}.json.gz"):
@@ -95,9 +94,7 @@ def read_subset(path: str | os.PathLike) -> dict:
     path = Path(path)
     try:
         content = path.read_bytes()
-        if path.suffix == ".gz":
-            content = gzip.decompress(content)
-        manifest = json.loads(content)
+        manifest = json.loads(gzip.decompress(content) if path.suffix == ".gz" else content)
         for key, kind in _FIELDS.items():
             if not isinstance(manifest[key], kind):
                 raise ValueError(f"{key} is {str(manifest[key])[:40]!r}")
@@ -108,11 +105,11 @@ def read_subset(path: str | os.PathLike) -> dict:
     except (
         OSError,
         EOFError,
+        zlib.error,
         ValueError,
         KeyError,
         TypeError,
         RecursionError,
-        zlib.error,
     ) as error:
         raise DataError(f"{path}: not a subset manifest ({error}); get it again") from error
     return manifest
@@ -125,45 +122,34 @@ def select(dataset: Dataset, manifest: dict) -> Dataset:
     classes may be spelled in another way or have no names. Raises DataError
     where it lacks an image or the result has another hash.
     """
-    if len(manifest["class_counts"]) != dataset.num_classes:
+    counts = manifest["class_counts"]
+    if len(counts) != dataset.num_classes:
         raise DataError(
             f"{dataset.name}: {dataset.num_classes} classes, but the manifest is one of "
-            f"{manifest['dataset']} with {len(manifest['class_counts'])}"
+            f"{manifest['dataset']} with {len(counts)}"
         )
+    present = [digest.hex()[:_DIGEST_LENGTH] for digest in dataset.image_digests]
     rows_of = defaultdict(list)
-    for row, digest in enumerate(dataset.image_digests):
-        rows_of[int(dataset.targets[row]), digest.hex()[:_DIGEST_LENGTH]].append(row)
-    present = {digest for _, digest in rows_of}
-    rows, missing, elsewhere = [], 0, 0
-    labels = np.repeat(np.arange(dataset.num_classes), manifest["class_counts"])
-    for label, digest in zip(labels.tolist(), manifest["images"], strict=True):
-        found = rows_of[label, digest]
-        if found:
-            rows.append(found.pop(0))  # identical images are used up one by one
+    for row, found in enumerate(zip(dataset.targets.tolist(), present, strict=True)):
+        rows_of[found].append(row)
+    labels = np.repeat(np.arange(len(counts)), counts).tolist()
+    rows, missing = [], []
+    for wanted in zip(labels, manifest["images"], strict=True):
+        if rows_of[wanted]:
+            rows.append(rows_of[wanted].pop(0))  # identical images are used up one by one
         else:
-            missing += 1
-            elsewhere += digest in present
+            missing.append(wanted[1])
     if missing:
         hint = "load the complete training set"
+        elsewhere = np.isin(missing, present).sum()
         if elsewhere:
             hint = f"{elsewhere} of them have another class here: are the labels in another order?"
         raise DataError(
-            f"{dataset.name}: {missing} of {len(manifest['images'])} images of the manifest are "
+            f"{dataset.name}: {len(missing)} of {len(labels)} images of the manifest are "
             f"not among these {len(dataset)}; {hint}"
         )
-    chosen = Dataset(
-        name=dataset.name,
-        split=manifest["split"],
-        images=dataset.images.select(rows) if dataset.is_lazy else dataset.images[rows],
-        targets=dataset.targets[rows],
-        class_names=dataset.class_names,
-        indices=dataset.indices[rows],
-        imbalance_factor=manifest["imbalance_factor"],
-        subset_seed=manifest["subset_seed"],
-        holdout=manifest["holdout"],
-        files=dataset.files,
-        label_map=dataset.label_map,
-    ).validate()
+    fields = ("split", "imbalance_factor", "subset_seed", "holdout")
+    chosen = dataset.take(rows, **{field: manifest[field] for field in fields}).validate()
     if chosen.sha256 != manifest["sha256"]:
         raise DataError(
             f"{dataset.name}: the images found hash to {chosen.sha256}, the manifest says "

@@ -24,7 +24,7 @@ import torch
 from lt_core.data import images
 from lt_core.data.catalog import DatasetInfo
 from lt_core.data.files import natural_key, split_of
-from lt_core.data.source import Source, standard_classes, to_standard, unless_identity, unnamed
+from lt_core.data.source import Source, in_standard_order, unnamed
 from lt_core.errors import DataError
 
 # The number of a shard, of how many where it says so, and what follows.
@@ -93,15 +93,14 @@ def _open(paths: list[Path], info: DatasetInfo) -> Source:
     columns, targets, maps, class_names = [], [], [], None
     for path in paths:
         encoded, labels, names = _read(path)
-        names, label_map = standard_classes(
-            names or [str(c) for c in range(info.num_classes)], info, path
-        )
+        names = names or [str(c) for c in range(info.num_classes)]
+        classes, names, label_map = in_standard_order(labels, names, info, path)
         if class_names is None or unnamed(class_names):
             class_names = names
         elif not unnamed(names) and names != class_names:
             raise DataError(f"{path}: other classes than in {paths[0]}")
         columns.append(encoded)
-        targets.append(to_standard(labels, label_map, path))
+        targets.append(classes)
         maps.append(label_map)
     start = np.cumsum([0, *map(len, targets)])
 
@@ -117,8 +116,7 @@ def _open(paths: list[Path], info: DatasetInfo) -> Source:
 
         return images.stack(fetch, name, len(rows), info.image_shape)
 
-    targets, label_map = np.concatenate(targets), unless_identity(maps[0])
-    return Source(targets, class_names, read, tuple(paths), label_map, shards=True)
+    return Source(np.concatenate(targets), class_names, read, tuple(paths), maps[0], shards=True)
 
 
 def _read(path: Path) -> tuple[pa.ChunkedArray, np.ndarray, list[str] | None]:

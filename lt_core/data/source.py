@@ -85,22 +85,25 @@ def standard_classes(
     return standard, tuple(label[name] for name in names)
 
 
-def unnamed(class_names: Sequence[str]) -> bool:
-    """Whether the classes have numbers for names, so that nothing can be read from them."""
-    return list(class_names) == [str(c) for c in range(len(class_names))]
+def in_standard_order(
+    labels: Sequence[int], names: Sequence[str], info: DatasetInfo, where: Path
+) -> tuple[np.ndarray, tuple[str, ...], tuple[int, ...] | None]:
+    """``targets``, ``class_names`` and ``label_map`` of a source; see :func:`standard_classes`.
 
-
-def to_standard(labels: Sequence[int], label_map: tuple[int, ...], where: Path) -> np.ndarray:
-    """Labels on disk -> classes in the standard order; a label out of range is refused."""
+    A label out of range is refused.
+    """
+    class_names, classes = standard_classes(names, info, where)
     labels = np.asarray(labels)
-    wrong = np.flatnonzero((labels < 0) | (labels >= len(label_map)))
+    wrong = np.flatnonzero((labels < 0) | (labels >= len(names)))
     if len(wrong):
         raise DataError(
             f"{where}: row {wrong[0]} has label {labels[wrong[0]]}, "
-            f"expected 0 to {len(label_map) - 1} ({len(wrong)} such rows)"
+            f"expected 0 to {len(names) - 1} ({len(wrong)} such rows)"
         )
-    return np.asarray(label_map, dtype=np.int64)[labels.astype(np.int64)]
+    targets = np.asarray(classes, dtype=np.int64)[labels.astype(np.int64)]
+    return targets, class_names, None if classes == tuple(range(len(names))) else classes
 
 
-def unless_identity(label_map: tuple[int, ...]) -> tuple[int, ...] | None:
-    return None if label_map == tuple(range(len(label_map))) else label_map
+def unnamed(class_names: Sequence[str]) -> bool:
+    """Whether the classes have numbers for names, so that nothing can be read from them."""
+    return list(class_names) == [str(c) for c in range(len(class_names))]
