@@ -94,12 +94,12 @@ def class_profile(ax: Axes, class_counts: Sequence[int], small: bool = False) ->
     middles = []
     for number, (name, first, last) in enumerate(_group_ranges(counts)):
         height = counts[0] * (2.2 if number % 2 == 0 or not small else 6)
-        at = {"ha": "center", "va": "center", "fontsize": 5.5 if small else 7}
+        at = {"ha": "center", "va": "center", "fontsize": 6.5 if small else 8}
         ax.text((first + last) / 2, height, name, **at)
         middles.append((first + last) / 2)
     _group_borders(ax, counts)
     # All ranks, and at each end half a group's name.
-    margin, room = 0.5 + 0.02 * len(counts), (0.16 if small else 0.05) * len(counts)
+    margin, room = 0.5 + 0.02 * len(counts), (0.2 if small else 0.06) * len(counts)
     ax.set_xlim(min(-margin, middles[0] - room), max(len(counts) - 1 + margin, middles[-1] + room))
 
 
@@ -140,10 +140,10 @@ def accuracy_by_class_rank(
     counts = np.asarray(class_counts)
     order = np.argsort(-counts, kind="stable")
     others = [label for label in curves if label != baseline]
-    rows = math.ceil((len(others) + 2) / 5)
+    rows = math.ceil((len(others) + 2) / 4)
     columns = math.ceil((len(others) + 2) / rows)
     figure, axes = plt.subplots(
-        rows, columns, figsize=(6, 0.4 + 1.35 * rows), squeeze=False, sharex=True
+        rows, columns, figsize=(6, 0.4 + 1.5 * rows), squeeze=False, sharex=True
     )
     for ax in axes.flat[1 : axes.size - len(others)]:
         ax.set_axis_off()
@@ -156,13 +156,13 @@ def accuracy_by_class_rank(
         ax.fill_between(rank, mean - deviation, mean + deviation, color="0.9", linewidth=0)
         ax.plot(rank, mean, color="0.4", linewidth=0.6)
         ax.scatter(rank, mean, color=rank_colors(len(rank)), s=9, zorder=3)
-        ax.set_title(plain(label, 20), fontsize=7)
+        ax.set_title(plain(label, 20), fontsize=8)
         ax.set(ylim=(-3, 104), yticks=(0, 50, 100))
         ax.tick_params(labelleft=False)
         _group_borders(ax, counts[order])
     class_profile(axes[0, 0], counts, small=True)
     axes[0, 0].set(ylabel="images", xlabel="")
-    axes[0, 0].set_title("training images", fontsize=7)
+    axes[0, 0].set_title("training images", fontsize=8)
     for ax in axes[1:, 0] if rows > 1 else panels[:1]:  # where the scale is written
         ax.tick_params(labelleft=True)
         ax.set_ylabel("accuracy, %")
@@ -176,7 +176,7 @@ def accuracy_by_class_rank(
     if seeds > 1:
         drawn["± 1 sd"] = Patch(color="0.9")
     at = {"loc": "center left", "borderaxespad": 0, "handlelength": 1.6, "alignment": "left"}
-    sizes = {"fontsize": 6.5, "title_fontsize": 6.5}
+    sizes = {"fontsize": 7, "title_fontsize": 7}
     key = axes[0, 1].legend(drawn.values(), drawn.keys(), title=note, **at, **sizes)
     key.set_in_layout(rows == 1)  # else its column would be wider than the others
     return figure
