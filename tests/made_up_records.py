@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from lt_core import tables
 from lt_core.training import RunConfig
 
 
@@ -40,3 +41,17 @@ def records(configs: list[RunConfig], top1=None) -> pd.DataFrame:
         for config in configs
     ]
     return pd.DataFrame(rows)
+
+
+def of_the_paper(offset=0.0, dataset="cifar10", methods=("softmax", "focal"), **about):
+    """A plan at factor 100 and its records, whose mean is ``offset`` above the paper's softmax."""
+    plan = tables.plan("table1", dataset, [100], methods, **about)
+    return plan, records(plan, lambda config: 71.74 + offset + 0.3 * (config.seed - 1))
+
+
+def full_and_short():
+    """Cells of two runs in full and of four shortened ones, with their records."""
+    full = tables.plan("table1", "cifar10", [100], ["softmax"], seeds=2)
+    short = tables.plan("table1", "cifar10", [100], ["softmax", "gala"], seeds=2, epochs=5)
+    frame = records([*full, *short]).assign(hardware="a core", pack=1, seconds=90.0)
+    return tables.cells(frame, "table1", [*full, *short]), frame

@@ -27,16 +27,10 @@ def test_help_lists_every_command(call):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_shows_an_example(call, command):
+def test_every_command_shows_an_example_of_options_that_exist(call, command):
     code, out, _ = call(f"{command} --help")
     assert code == 0
-    assert f"Example: lt-core {command}" in out
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_examples_name_options_that_exist(call, command):
-    _, out, _ = call(f"{command} --help")
-    example = next(line for line in out.splitlines() if "Example:" in line)
+    example = next(line for line in out.splitlines() if f"Example: lt-core {command}" in line)
     for word in example.split():
         if word.startswith("--"):
             assert out.count(word) > 1, word
@@ -51,16 +45,11 @@ def test_examples_name_options_that_exist(call, command):
         ("run --dataset digit --method softmax", 2, "data set 'digit'; did you mean 'digits'?"),
         ("run --dataset digits --method sofmax", 2, "did you mean 'softmax'?"),
         (f"run {TINY} --recipe digit", 2, "unknown recipe 'digit'; did you mean 'digits'?"),
-        (f"run {TINY} --model resnet", 2, "did you mean 'resnet"),
         (f"run {TINY} --precision half", 2, "unknown precision 'half'; known: float32, bfloat16"),
-        (f"run {TINY} --param gamma=1", 2, "unknown parameter of softmax 'gamma'"),
         (f"run {TINY} --param gamma", 2, "param: expected NAME=VALUE, got 'gamma'"),
         (f"run {TINY} --override lr=1", 2, "unknown field of recipe digits 'lr'"),
-        (f"run {TINY} --override batch_size=many", 2, "batch_size: expected a whole number"),
         (f"run {TINY} --override batch_size=305", 2, "batch_size: expected 1 to 304, got 305"),
         (f"run {TINY} --epochs two", 2, "epochs: expected a whole number, got 'two'"),
-        (f"run {TINY} --epochs 0", 2, "epochs: expected 1 to 100000, got 0"),
-        (f"run {TINY} --seed -1", 2, "seed: expected 0 to"),
         (f"run {TINY} --device gpu", 2, "got 'gpu'; a GPU is called cuda"),
         (f"run {TINY} --sead 1", 2, "No such option: --sead"),
         (
@@ -69,17 +58,10 @@ def test_examples_name_options_that_exist(call, command):
             "did you mean 100 (= 1/0.01)?",
         ),
         ("run --dataset digits --method softmax --imbalance-factor 500", 2, "without an image"),
-        (
-            "run --dataset digits --method softmax --imbalance-factor ten",
-            2,
-            "expected a number, got 'ten'",
-        ),
         ("run --dataset digits", 2, "Missing option '--method'"),
         ("run --dataset cifar10 --method softmax", 4, "cifar10: no train images in"),
         ("reproduce tabel1 --direct", 2, "unknown table 'tabel1'; did you mean 'table1'?"),
         ("reproduce table1 --direct --methods sofmax", 2, "did you mean 'softmax'?"),
-        ("reproduce table1 --direct --imbalance-factor 1,x", 2, "expected a number, got 'x'"),
-        ("reproduce table1 --direct --imbalance-factor ,", 2, "imbalance_factors: expected at"),
         ("reproduce table1 --direct --methods ,", 2, "methods: expected at least one, got ','"),
         ("reproduce table3 --methods icb[intra,urra]", 2, "did you mean 'icb[intra,ura]'?"),
         ("reproduce wanted --dataset digits", 2, "unknown data set of the wanted runs 'digits'"),
@@ -89,42 +71,16 @@ def test_examples_name_options_that_exist(call, command):
         ("reproduce table1 --shard 1/2", 2, "shard '1/2': only with --direct"),
         ("reproduce table1 --direct --output x.ipynb", 2, "--direct executes no notebook"),
         ("reproduce table1 --direct --pack 0", 2, "pack: expected a number of runs from 1"),
-        ("reproduce table1 --direct --processes 0", 2, "processes: expected 1 to 1024, got 0"),
         ("merge nowhere", 6, "nowhere: holds no finished run; expected a store of runs"),
         ("merge", 2, "Missing argument"),
         ("stauts", 2, "unknown command 'stauts'; did you mean 'status'?"),
         ("Status", 2, "did you mean 'status'?"),
         ("run --dataset CIFAR-10 --method softmax", 2, "'CIFAR-10'; did you mean 'cifar10'?"),
-        ("run --dataset digits --method Balanced-Softmax", 2, "did you mean 'balanced_softmax'?"),
-        ("run --dataset digits --method LDAM", 2, "unknown method 'LDAM'; did you mean 'ldam'?"),
-        (f"run {TINY} --recipe LDAM-DRW", 2, "did you mean 'ldam_drw'?"),
-        (f"run {TINY} --model ResNet-32", 2, "did you mean 'resnet32'?"),
-        (f"run {TINY} --precision BF16", 2, "did you mean 'bfloat16'?"),
-        (f"run {TINY} --override Learning-Rate=1", 2, "did you mean 'learning_rate'?"),
-        ("run --dataset digits --method icb --param Gamma=1", 2, "did you mean 'gamma'?"),
-        ("run --dataset digits --method icb --param density=Uniform", 2, "did you mean 'uniform'?"),
-        ("reproduce Table-1 --direct", 2, "did you mean 'table1'?"),
-        ("reproduce table1 --direct --methods GALA+Rebalance", 2, "did you mean 'gala+rebalance'?"),
-        (f"run {TINY} --epochs=1.5", 2, "epochs: expected a whole number, got '1.5'"),
         (f"run {TINY} --time-budget=2h", 2, "time_budget (seconds): expected a number, got '2h'"),
-        (
-            f"run {TINY} --time-budget nan",
-            2,
-            "time_budget (seconds): expected more than 0, got nan",
-        ),
-        (f"run {TINY} --time-budget -5", 2, "time_budget (seconds): expected more than 0, got -5"),
-        (f"run {TINY} --time-budget 0", 2, "time_budget (seconds): expected more than 0, got 0"),
         (f"run {TINY} --seed", 2, "Option '--seed' requires an argument"),
         (f"run {TINY} --download=yes", 2, "does not take a value, got '--download=yes'"),
         (f"run {TINY} --override flip=true --override flip=no", 2, "flip is given twice"),
-        (f"run {TINY} --override milestones=1,x", 2, "whole numbers separated by commas"),
         (f"run {TINY} --store=", 2, "--store: expected a value, got ''"),
-        (
-            "reproduce table1 --direct --seeds 1000000000000",
-            2,
-            "seeds: expected 1 to 10000, got 1000",
-        ),
-        ("reproduce table1 --direct --shard ²/4", 2, "shard: expected I/N"),
         ("reproduce table1 --direct --time-budget -5", 2, "expected more than 0, got -5"),
         ("reproduce table1 --pack none", 2, "or 'auto', got 'none'"),
         ("doctor --device GPU", 2, "a GPU is called cuda"),
@@ -218,6 +174,7 @@ def test_lists_reach_the_run_and_are_one_list_however_they_are_written(call, tmp
         records.append(json.loads(out))
     assert records[0] == records[1]
     assert "milestones=(10, 20)" in records[0]["overrides"]
+    assert records[0]["variant"].startswith("initial_counts=")
 
 
 def test_an_empty_group_is_null_in_the_printed_record(call, tmp_path):
@@ -225,15 +182,6 @@ def test_an_empty_group_is_null_in_the_printed_record(call, tmp_path):
     _, out, _ = call(f"run {short} --store", tmp_path)
     record = json.loads(out, parse_constant=pytest.fail)  # NaN is no JSON
     assert record["top1_few"] is None
-
-
-def test_parameters_and_overrides_reach_the_run(call, tmp_path):
-    options = "--dataset digits --method focal --imbalance-factor 100 --epochs 1 --device cpu"
-    options += " --param gamma=2 --override learning_rate=2e-1 --override flip=true"
-    _, out, _ = call(f"run {options} --store", tmp_path)
-    record = json.loads(out)
-    assert record["variant"] == "gamma=2"
-    assert record["overrides"] == "flip=True,learning_rate=0.2"
 
 
 def test_a_time_budget_ends_with_75_and_the_next_call_goes_on(call, tmp_path):
@@ -269,17 +217,6 @@ def test_reproduce_without_papermill_prints_the_table(call, tmp_path):
     assert len(runs.load(tmp_path)) == 2
     code, out, _ = call(f"reproduce table1 {options} --store", tmp_path)
     assert out.startswith("2 of 2 runs are there already")
-
-
-def test_rows_of_the_ablation_can_be_asked_for_by_name(call, tmp_path):
-    rows = "icb[intra,ura],icb[inter,intra,ura]"
-    options = f"--dataset digits --imbalance-factor 100 --methods {rows} --seeds 1 --epochs 1"
-    options += " --direct --processes 1 --device cpu"
-    code, out, _ = call(f"reproduce table3 {options} --store", tmp_path)
-    assert code == 0
-    assert "icb[inter,intra,ura]" in out
-    variants = {"density=uniform", "density=uniform,inter=False"}
-    assert set(runs.load(tmp_path)["variant"]) == variants
 
 
 def test_status_counts_and_names(call, tmp_path):
@@ -365,9 +302,8 @@ def test_a_damaged_run_of_the_table_is_named_beside_the_others(call, tmp_path, n
     assert damaged.read_bytes() == b"damaged"
 
 
-@pytest.mark.parametrize("name", ["reproduce_table1.ipynb", "02_softmax_gradient.ipynb"])
-def test_a_notebook_of_the_checkout_is_no_place_for_an_output(call, tmp_path, name):
-    place = reproduction.notebook_path("reproduce_table1").with_name(name)
+def test_a_notebook_of_the_checkout_is_no_place_for_an_output(call, tmp_path):
+    place = reproduction.notebook_path("reproduce_table1")
     before = place.read_bytes()
     options = "--dataset digits --imbalance-factor 100 --methods softmax --seeds 1 --epochs 1"
     code, out, lines = call(f"reproduce table1 {options} --store", tmp_path, "--output", place)
@@ -388,11 +324,3 @@ def test_merge_joins_and_writes_records(call, tmp_path):
         f"1 runs added to {tmp_path}/here, 0 were there already",
         f"2 records in {tmp_path}/table.csv",
     ]
-
-
-def test_merge_refuses_a_contradiction(call, tmp_path):
-    add_run(tmp_path / "there", "a", top1=1.0)
-    add_run(tmp_path / "here", "a", top1=2.0)
-    code, out, lines = call(f"merge {tmp_path}/there --store {tmp_path}/here")
-    assert (code, out, len(lines)) == (6, "", 1)
-    assert "run a: top1" in lines[0]

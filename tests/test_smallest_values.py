@@ -1,7 +1,7 @@
 """Every chapter at the smallest values of its parameters, and every page without records.
 
 The cells run in one process (``notebook_cells.py``): about four minutes of one core. The
-tables' notebooks that train are walked in ``test_tables_walk.py``.
+tables' notebooks that train are walked in ``tables/test_pages.py``.
 """
 
 import contextlib

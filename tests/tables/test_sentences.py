@@ -1,13 +1,14 @@
-"""Sentences about a table say what its numbers say, whatever they are."""
+"""Sentences about a table, and differences, say what its numbers say, whatever they are."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 import pytest
-from made_up_records import records
+from made_up_records import full_and_short, records
 
 from lt_core import tables
+from lt_core.errors import ConfigError
 
 METHODS = ["softmax", "focal", "ghm", "gala"]
 ACCURACY = {"softmax": 60.0, "focal": 60.0, "ghm": 40.0, "gala": 75.0}
@@ -92,10 +93,6 @@ def test_flattery_by_hand():
     assert "would add 0.0 points on average and 0.0 at most" in tables.flattery(level)
 
 
-def test_coverage_without_anything_of_the_paper():
-    assert tables.coverage(shown()).startswith("None of these cells")
-
-
 def test_command_repeats_the_request():
     request = {"dataset": "cifar10", "imbalance_factors": [100, 12.5], "methods": None, "seeds": 3}
     assert tables.command("table1", request) == (
@@ -128,3 +125,47 @@ def test_names_stay_code_whatever_they_contain():
     assert "`a <img src=x> b`" in tables.ranking(frame, 100)
     differences = tables.differences(frame, 100)
     assert "`a <img src=x> b`" in tables.significance(differences)
+
+
+def test_rows_without_runs_of_their_own_do_not_change_a_difference():
+    plan = tables.plan("table1", "digits", [1], ["softmax", "class_balanced", "focal", "gala"])
+    noise = {config.key: (7 * i % 5) / 10 for i, config in enumerate(plan)}
+    shown = tables.cells(records(plan, lambda c: 60 + c.seed + noise[c.key]), "table1", plan)
+    own = shown[~shown["rebalanced"]]
+    found = tables.differences(shown, 1)
+    pd.testing.assert_frame_equal(found, tables.differences(own, 1))
+    assert set(found.index) == {"class_balanced", "focal", "gala"}
+    assert found["p"].notna().all()
+    assert "`gala+rebalance`" in tables.significance(found).partition("Not tested")[2]
+    assert "Not tested" not in tables.significance(tables.differences(own, 1))
+
+
+def test_a_method_without_a_seed_in_common_is_named_and_not_compared():
+    plan = tables.plan("table1", "digits", [100], ["softmax", "focal"], seeds=3)
+    plan += tables.plan("table1", "digits", [100], ["icb"], seeds=[7, 8, 9])
+    noise = {config.key: (3 * i % 7) / 10 for i, config in enumerate(plan)}
+    shown = tables.cells(records(plan, lambda c: 60 + noise[c.key]), "table1", plan)
+    found = tables.differences(shown, 100)
+    assert list(found.index) == ["focal"]
+    text = tables.significance(found)
+    assert text.endswith("Not tested, having no seed in common with `softmax`: `icb`.")
+    nothing = tables.significance(tables.differences(shown[shown["method"] != "focal"], 100))
+    assert "need runs of it and of another method, with a seed in common" in nothing
+    assert "`icb`" in nothing
+    absent = tables.significance(tables.differences(shown, 100, "gala"), "gala")
+    assert absent.startswith("There is nothing to test by: differences from `gala` need runs")
+
+
+def test_methods_of_several_experiments_are_not_compared():
+    shown, _ = full_and_short()
+    for compare in (tables.differences, tables.ranking, tables.trade):
+        with pytest.raises(ConfigError, match="differ in epochs"):
+            compare(shown, 100)
+    assert len(tables.differences(shown[~shown["full"]], 100)) == 1
+
+
+def test_coverage_of_nothing():
+    assert tables.coverage(tables.cells(pd.DataFrame(), "table1")) == (
+        "0 of 96 published cells were run in full: 0 agree, 0 differ, 0 no verdict."
+    )
+    assert tables.coverage(shown()).startswith("None of these cells")  # of the paper's
