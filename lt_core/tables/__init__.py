@@ -1,8 +1,9 @@
 """The papers' tables: the runs they need, and their cells from what has been run.
 
 A *row* of a table is a method, possibly with parameters, possibly re-balanced after
-training. A *plan* is the list of runs that fill some of a table's cells. A *cell* is
-what the finished runs of one row, data set, factor and recipe have come to.
+training; all rows are listed in ``tables.toml``. A *plan* is the list of runs that fill some
+of a table's cells. A *cell* is what the finished runs of one row, data set, factor and recipe
+have come to.
 
 >>> from lt_core import runs, tables
 >>> len(tables.plan("table1", dataset="digits"))  # three seeds
