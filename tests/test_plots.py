@@ -260,7 +260,8 @@ def test_difference_intervals_have_a_row_per_method_the_first_on_top():
 def test_differences_have_a_panel_each_and_none_no_figure():
     table = pd.DataFrame({"difference": [2.0], "low": [1.0], "high": [3.0]}, index=["icb"])
     figure = plots.ranked_differences({"a": table, "b": table}, "softmax")
-    assert [ax.get_title(loc="left") or ax.get_title() for ax in figure.axes] == ["a", "b"]
+    titles = [f"{name}\n1 of 1 intervals above softmax" for name in "ab"]
+    assert [ax.get_title(loc="left") for ax in figure.axes] == titles
     assert plots.ranked_differences({}, "softmax") is None
 
 
@@ -270,6 +271,7 @@ def test_coverage_divides_each_bar_into_all_that_it_counts():
     widths = [bar.get_width() for bar in ax.patches]
     starts = [bar.get_x() for bar in ax.patches]
     assert (widths, starts) == ([1, 0, 3, 5], [0, 0, 1, 0])
+    assert ax.get_title(loc="left") == "1 of 9 rows in full"
 
 
 @pytest.mark.parametrize("num_classes", [2, 10, 100])

@@ -22,10 +22,11 @@ UNSEEN = re.compile(r'<(script|style|svg)\b.*?</\1>|<a class="headerlink.*?</a>'
 INLINE = re.compile(r"</?(?:span|a|em|strong|code|cite)\b[^>]*>")
 TAGS = re.compile(r"(?:<(?!/?section)[^>]*>|\s)+")
 EXCERPTS = """\
-if (location.protocol === "file:") {
-  const texts = %s;
-  window.fetch = async (page) => new Response(`<main role="main">${texts[page]}</main>`);
-}"""
+const texts = %s;
+window.fetch = async (page) => new Response(`<main role="main">${texts[page]}</main>`);
+"""
+FROM_FILES = """if (location.protocol === "file:")
+  document.write('<script src="_static/excerpts.js"><\\/script>');"""
 FONT_AWESOME = re.compile(r"<link[^>]+maxcdn\.bootstrapcdn\.com/font-awesome[^>]*>")
 
 
@@ -64,7 +65,7 @@ def drop_remote_styles(app, pagename, templatename, context, doctree):
 
 def search_excerpts(app, pagename, templatename, context, doctree):
     if pagename == "search":
-        app.add_js_file("excerpts.js", priority=900)
+        app.add_js_file(None, body=FROM_FILES)
 
 
 def trim(app, exception):

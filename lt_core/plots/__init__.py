@@ -224,14 +224,18 @@ def difference_intervals(ax: Axes, table: pd.DataFrame, baseline: str) -> None:
 
 
 def ranked_differences(panels: Mapping[str, pd.DataFrame], baseline: str) -> Figure | None:
-    """A panel of :func:`difference_intervals` for each ``title: table``; None without any."""
+    """A panel of :func:`difference_intervals` for each ``title: table``; None without any.
+
+    Below a panel's title stands how many of its intervals lie above 0.
+    """
     if not panels:
         return None
-    size = (6, 0.8 + 0.19 * max(map(len, panels.values())))
+    size = (6, 0.95 + 0.19 * max(map(len, panels.values())))
     figure, axes = plt.subplots(1, len(panels), figsize=size, squeeze=False)
     for ax, (title, table) in zip(axes.flat, panels.items(), strict=True):
         difference_intervals(ax, table, baseline)
-        ax.set_title(plain(title))
+        above = f"{(table['low'] > 0).sum()} of {len(table)} intervals above {baseline}"
+        ax.set_title(f"{plain(title)}\n{above}")
         if len(panels) > 1:
             ax.set_xlabel(f"points above {baseline}")
     return figure
@@ -242,13 +246,15 @@ def coverage(counts: pd.DataFrame) -> Figure:
 
     As :func:`lt_core.tables.covered` counts what was run in full, reduced and not at all.
     """
-    figure, ax = plt.subplots(figsize=(6, 0.6 + 0.2 * len(counts)))
+    figure, ax = plt.subplots(figsize=(6, 0.8 + 0.2 * len(counts)))
     left = np.zeros(len(counts))
     for what, shade in zip(counts, np.linspace(0.15, 0.92, counts.shape[1]), strict=True):
         values = counts[what].to_numpy(float)
         ax.barh(np.arange(len(counts)), values, left=left, color=str(shade), label=what)
         left += values
     label_rows(ax, counts.index)
+    first, total = counts.iloc[:, 0].sum(), counts.to_numpy().sum()
+    ax.set_title(f"{first:g} of {total:g} rows {counts.columns[0]}", pad=20)
     ax.set_xlabel("rows of the table")
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend(ncols=counts.shape[1], loc="lower left", bbox_to_anchor=(0, 1), borderpad=0)
