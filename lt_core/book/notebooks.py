@@ -169,16 +169,16 @@ def _refuse_to_replace(output: Path, source: Path) -> None:
     """
     if not output.name:
         raise errors.ConfigError(f"output {output}: expected a file to write, such as x.ipynb")
-    status = read_status(output)
-    made = [beside(output, ".status.json"), beside(output, ".partial.ipynb")]
-    for path in (output, *made):
+    place = Path(os.path.realpath(output))  # where it writes: x/../y even where there is no x
+    status = read_status(place)
+    made = [beside(place, ".status.json"), beside(place, ".partial.ipynb")]
+    for path in (place, *made):
         if path.exists() and path.samefile(source):
             raise errors.ConfigError(
                 f"output {output}: would replace the notebook {source} itself; name another file"
             )
     foreign = [path for path in made if status is None and os.path.lexists(path)]
-    if os.path.lexists(output) and not _wrote(status, output):
-        foreign.append(output)
+    foreign += [p for p in (output, place) if os.path.lexists(p) and not _wrote(status, p)]
     if foreign:
         raise errors.ConfigError(
             f"output {output}: {foreign[0].name} is there, and no execution wrote it, or it was "

@@ -8,15 +8,16 @@ before a kernel starts, by the rules of :mod:`lt_core.parameters`.
 from __future__ import annotations
 
 import ast
+import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_args, get_origin
 
-from lt_core import errors
+from lt_core import data, errors
 from lt_core.parameters import Range, convert, listed
 
 #: What a parameter of this name has to lie in, in every notebook.
 RANGES = {"epochs": Range(1), "seeds": Range(1), "seed": Range(0)}
+FACTORS = {"imbalance_factor", "imbalance_factors"}
 
 
 class Parameter(NamedTuple):
@@ -101,7 +102,10 @@ def check(declared: Mapping[str, Parameter], given: Mapping[str, object], where:
     for name, value in given.items():
         if name not in declared:
             raise errors.unknown(f"parameter of {where}", name, declared)
-        values[name] = _converted(f"{where}: parameter {name}", value, declared[name].kind)
+        told = f"{where}: parameter {name}"
+        for factor in listed(value) if name in FACTORS else ():  # .01, whatever the type
+            data.check_factor(convert(told, factor, float))
+        values[name] = _converted(told, value, declared[name].kind)
     _check_names({name: p.default for name, p in declared.items()} | values, values)
     return values
 
@@ -117,8 +121,6 @@ def _converted(name: str, value: object, kind: Any) -> object:
 
 def _check_names(resolved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     """Refuse data sets, methods, factors and folders that do not exist."""
-    from lt_core import data
-
     if "dataset" in given and given["dataset"] is not None:
         data.info(given["dataset"])
     for name in {"method", "methods"} & given.keys():
@@ -127,12 +129,11 @@ def _check_names(resolved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
         for method in listed(given[name]):  # a loss, or a row of a table such as icb[inter]
             if method not in tables.rows():
                 raise errors.unknown("method", method, tables.rows())
-    for name in {"imbalance_factor", "imbalance_factors"} & given.keys():
+    for name in FACTORS & given.keys():
         for factor in listed(given[name]):
-            data.check_factor(factor)
             info = data.info(resolved["dataset"]) if resolved.get("dataset") else None
             if info and info.head_count:  # refuses a class without an image
                 data.class_counts(info.num_classes, info.head_count, factor)
     root = given.get("data_root")
-    if root and not Path(root).expanduser().is_dir():
+    if root and not os.path.isdir(os.path.expanduser(root)):
         raise errors.DataError(f"data root {root!r} is not a folder; give the one with cifar10/")

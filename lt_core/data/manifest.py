@@ -84,8 +84,11 @@ def write_subset(dataset: Dataset, folder: str | os.PathLike = "results/subsets"
     if len(content) > _LARGEST_PLAIN:
         content = gzip.compress(content, mtime=0)  # no clock: the same bytes every time
         path = path.with_name(f"{stem}.json.gz")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, content)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written ({error.strerror or error})") from error
     return path
 
 
@@ -98,8 +101,8 @@ def read_subset(path: str | os.PathLike) -> dict:
         for key, kind in _FIELDS.items():
             if not isinstance(manifest[key], kind):
                 raise ValueError(f"{key} is {str(manifest[key])[:40]!r}")
-        if not all(isinstance(count, int) for count in manifest["class_counts"]):
-            raise ValueError("class_counts are not all integers")
+        if not all(isinstance(count, int) and count >= 0 for count in manifest["class_counts"]):
+            raise ValueError("class_counts are not all numbers of images")
         if not len(manifest["indices"]) == len(manifest["images"]) == sum(manifest["class_counts"]):
             raise ValueError("indices, images and class_counts differ in length")
     except (

@@ -144,6 +144,8 @@ def test_an_unknown_parameter_is_answered_with_the_nearest(tmp_path):
         ({"epochs": 0}, "epochs: expected 1 or more"),
         ({"dataset": "digit"}, "did you mean 'digits'"),
         ({"imbalance_factor": 0.5}, "expected 1 or more"),
+        ({"imbalance_factors": "100,0.01"}, r"did you mean 100 \(= 1/0.01\)"),
+        ({"data_root": "x" * 5000}, "not a folder"),
         ({"imbalance_factor": 5000}, "without an image"),
         ({"seeds": 0}, "seeds: expected 1 or more"),
         ({"data_root": "/nowhere/at/all"}, "not a folder"),
@@ -151,6 +153,7 @@ def test_an_unknown_parameter_is_answered_with_the_nearest(tmp_path):
 )
 def test_a_value_without_meaning_is_refused_before_a_kernel_starts(tmp_path, given, message):
     more = 'dataset = "digits"\nimbalance_factor: float = 100\nseeds = 3\ndata_root = ""\n'
+    more += "imbalance_factors = [100]\n"  # whole by their default
     path = written(tmp_path / "x.ipynb", "1", parameters=PARAMETERS + more)
     with pytest.raises(errors.LtError, match=message):
         notebooks.run(path, tmp_path / "out.ipynb", given)
@@ -271,6 +274,16 @@ def test_a_partial_output_that_is_executed_itself_is_not_lost(tmp_path):
     before = files(tmp_path)
     with pytest.raises(errors.ConfigError, match="would replace the notebook"):
         notebooks.run(source, tmp_path / "x.ipynb")
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("way", ["missing/../x.ipynb", "./x.ipynb", "folder/../x.ipynb"])
+def test_no_way_of_writing_a_path_replaces_the_source(tmp_path, way):
+    source = written(tmp_path / "x.ipynb", "1 / 0")
+    (tmp_path / "folder").mkdir()
+    before = files(tmp_path)
+    with pytest.raises(errors.ConfigError, match="would replace the notebook"):
+        notebooks.run(source, f"{tmp_path}/{way}")
     assert files(tmp_path) == before
 
 

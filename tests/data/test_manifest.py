@@ -182,6 +182,7 @@ def test_damaged_compressed_manifest_is_refused(root, tmp_path, monkeypatch, pla
         ("holdout", "0"),
         ("class_counts", ["12", 6, 3]),
         ("class_counts", {"a": 21}),
+        ("class_counts", [-1, 13, 9]),
         ("images", "x" * 21),
         ("imbalance_factor", "4"),
         ("subset_seed", None),
@@ -194,6 +195,12 @@ def test_fields_of_another_type_are_refused(root, tmp_path, key, value):
         path.write_text(json.dumps(changed))
         with pytest.raises(DataError, match=f"not a subset manifest .*{key}"):
             data.read_subset(path)
+
+
+def test_a_place_that_cannot_be_written_is_named(root, tmp_path):
+    (tmp_path / "a file").write_text("")
+    with pytest.raises(StoreError, match=r"cifar10_4_0.json: cannot be written \("):
+        data.write_subset(data.load("cifar10", "train", 4, root), tmp_path / "a file")
 
 
 def test_columns_of_different_length_are_refused(root, tmp_path):
