@@ -18,6 +18,21 @@ import torch
 from torch import Tensor
 
 from lt_core.errors import ConfigError
+from lt_core.losses.base import LongTailLoss
+
+
+def measured(loss: LongTailLoss, logits: Tensor, target: Tensor, **draws: Tensor) -> Tensor:
+    r"""The gradient of each sample's loss with respect to its logits, ``(N, C)``.
+
+    logits ``(N, C)``, times the loss's scale where it takes cosines, so that losses can be
+    compared at the same scores; target ``(N,)``; ``draws``: what ``forward`` takes. The state
+    is used as in evaluation, and left alone.
+    """
+    logits, was_training = logits.detach().requires_grad_(), loss.training
+    loss.eval()
+    value, _ = loss.per_sample(logits / getattr(loss, "scale", 1.0), target, **draws)
+    loss.train(was_training)
+    return torch.autograd.grad(value.sum(), logits)[0]
 
 
 class GradientTracker:

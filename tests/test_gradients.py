@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+from lt_core import gradients, losses
 from lt_core.errors import ConfigError
 from lt_core.gradients import GradientTracker
 
@@ -151,3 +153,20 @@ def test_device_of_logits_does_not_matter():
     tracker = GradientTracker(C, device="cuda")
     tracker.update(logits, target.cuda())
     torch.testing.assert_close(tracker.negative.cpu(), tracked(logits, target).negative)
+
+
+@pytest.mark.parametrize("name", ["focal", "gala", "ldam"])
+def test_the_gradient_of_any_loss_at_the_scores_it_sees(name):
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randn(6, 3, generator=generator, dtype=torch.float64)
+    target = torch.tensor([0, 0, 0, 1, 1, 2])
+    loss = losses.create(name, [50, 15, 5])
+    scale = getattr(loss, "scale", 1)
+    loss(scores / scale, target)
+    before = copy.deepcopy(loss.state_dict())
+    gradient = gradients.measured(loss, scores, target)
+    assert loss.training
+    assert all(torch.equal(loss.state_dict()[key], value) for key, value in before.items())
+    step = 1e-6 * torch.eye(3, dtype=torch.float64)[1]
+    value = [loss.eval().per_sample((scores + sign * step) / scale, target)[0] for sign in (1, -1)]
+    torch.testing.assert_close(gradient[:, 1], (value[0] - value[1]) / 2e-6, rtol=1e-6, atol=1e-7)
