@@ -28,16 +28,6 @@ from lt_core.errors import ConfigError, DataError
 if TYPE_CHECKING:  # a user's own list is checked without torch
     from lt_core.data.dataset import Dataset
 
-# iNaturalist publishes no labels for its test images: its validation list is tested on.
-_LISTS = {
-    "imagenet_lt": {s: (f"ImageNet_LT_{s}.txt",) for s in ("train", "val", "test")},
-    "places_lt": {s: (f"Places_LT_{s}.txt",) for s in ("train", "val", "test")},
-    "inaturalist2017": {"train": ("train2017.json",), "test": ("val2017.json",)},
-    "inaturalist2018": {
-        "train": ("iNaturalist18_train.txt", "train2018.json"),
-        "test": ("iNaturalist18_val.txt", "val2018.json"),
-    },
-}
 _LINE = re.compile(r"(.*[^\s,;])[\s,;]+([^\s,;]+)")
 _SHOWN = 5  # kinds of problems named in a report
 #: Where it stands, the image's path, its label, and what is wrong with it: kind and words.
@@ -46,11 +36,11 @@ Entry = tuple[str, str, object, tuple[str, str] | None]
 
 def load(info: DatasetInfo, folder: Path, split: str) -> Dataset:
     """The list of ``split`` in ``folder``, checked line by line before an image is opened."""
-    if split not in _LISTS[info.name]:
+    names = info.lists.get(split)
+    if names is None:
         raise ConfigError(
-            f"{info.name} has no list for split {split!r}; it has {', '.join(_LISTS[info.name])}"
+            f"{info.name} has no list for split {split!r}; it has {', '.join(info.lists)}"
         )
-    names = _LISTS[info.name][split]
     path = next((folder / name for name in names if (folder / name).is_file()), None)
     if path is None:
         raise DataError(

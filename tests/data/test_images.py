@@ -47,11 +47,15 @@ def png(depth, color, row):
     [
         (b"", r"empty \(0 bytes\), expected a PNG, JPEG, WebP or BMP image"),
         (b"hello", r"no image \(5 bytes that begin with b'hello'\)"),
-        (b"\n<!DOCTYPE html><html>", "an HTML page"),
-        (b'<?xml version="1.0"?>\n<svg xmlns="x"/>', "an SVG drawing"),
-        (b"version https://git-lfs.github.com/spec/v1\noid", "a pointer of Git LFS"),
-        (b"\0\0\0\x18ftypheic\0\0", "a file of format HEIC or AVIF"),
-        (b"\0\0\0\x18ftypmp42\0\0", "a film or sound of kind 'mp42'"),
+        (
+            b"\n<!DOCTYPE html><html>",
+            r"no image \(22 bytes that begin with b'<!DOCTYPE html><html>",
+        ),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid",
+            "no image .* b'version https://git-lfs",
+        ),
+        (b"\0\0\0\x18ftypheic\0\0", "no image .*ftypheic"),
         (b"RIFF\0\0\0\0WAVEfmt ", r"no image \(16 bytes that begin with b'RIFF"),
         (encoded("GIF"), "a file of format GIF"),
         (encoded("TIFF"), "a file of format TIFF"),
