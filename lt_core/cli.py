@@ -158,6 +158,10 @@ def reproduce(
         str | None,
         typer.Option(help="default: the data set's; with another the table says REDUCED"),
     ] = None,
+    override: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=VALUE, a field of the recipe; repeatable, the table says REDUCED"),
+    ] = None,
     seeds: Annotated[str | None, typer.Option(metavar="N", help="seeds 0 to N - 1")] = None,
     precision: Precision = "float32",
     store: StorePath = Path("runs"),
@@ -193,6 +197,7 @@ def reproduce(
         "epochs": epochs,
         "model": model,
         "precision": precision,
+        "overrides": _pairs("override", override) or None,
     }
     request = {name: value for name, value in request.items() if value is not None}
     resources = {

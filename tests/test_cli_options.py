@@ -49,7 +49,7 @@ USUAL = {
         **{"--dataset": "digits", "--model": "resnet_digits", "--precision": "float32"},
         **{"--store": "runs", "--data-root": "data", "--download": None, "--pack": "auto"},
         **{"--time-budget": "600", "--deterministic": None, "--shard": "1/2", "--output": None},
-        **{"--workers": "2", "--damaged": "skip"},
+        **{"--workers": "2", "--damaged": "skip", "--override": "batch_size=304"},
     },
     "look": {"folder": "pets", "--open": None, "--data-root": "data"},
     "status": {"--store": "runs"},

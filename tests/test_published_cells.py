@@ -36,6 +36,22 @@ def test_a_command_plans_the_run_of_each_published_cell(table, monkeypatch, tmp_
         assert RunConfig.from_dict(config.to_dict()).key == config.key  # complete without images
 
 
+def test_a_command_carries_replaced_fields_of_the_recipe(monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr(reproduction, "direct", lambda *request, **_: asked.append(request[:2]))
+    request = {
+        "dataset": "digits",
+        "overrides": {"flip": True, "milestones": (10, 20), "cutout": 4},
+    }
+    request["overrides"] |= {"factors": (0.1, 0.01)}
+    words = shlex.split(tables.command("table1", request))[1:]
+    with pytest.raises(SystemExit):
+        cli.main([*words, "--direct", "--store", str(tmp_path)])
+    plan = tables.plan(asked[0][0], **asked[0][1])
+    assert [c.key for c in plan] == [c.key for c in tables.plan("table1", **request)]
+    assert plan[0].overrides == request["overrides"]
+
+
 @pytest.mark.parametrize(
     ("dataset", "images", "paper"),
     [

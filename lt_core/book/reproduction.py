@@ -40,6 +40,8 @@ def notebook(
 
     if str(request["dataset"]).startswith(own.PREFIX):  # as a notebook runs in another folder
         request["dataset"] = plan[0].dataset
+    if request.get("overrides"):  # nor is a file of weights found there by a relative path
+        request["overrides"] = dict(plan[0].overrides)
     place = runs.Store(store)
     missing, _ = missing_runs({config.key: config for config in plan}, place)
     check_data(missing, resources.get("data_root"), resources.get("download", False))
@@ -104,7 +106,7 @@ def notebook_path(name: str) -> Path:
 
 def _wanted(request: Mapping) -> list[RunConfig]:
     for name in request:
-        if name in ("imbalance_factors", "methods"):
+        if name in ("imbalance_factors", "methods", "overrides"):
             raise ConfigError(f"{name}: 'wanted' takes the missing runs of all; leave it out")
     return tables.wanted(**request)
 

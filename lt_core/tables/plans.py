@@ -138,13 +138,14 @@ def plan(
     recipe: str | Sequence[str] | None = None,
     subset_seed: int = 0,
     model: str | None = None,
+    overrides: Mapping | None = None,
 ) -> list[RunConfig]:
     """The runs behind a table, or a part of it, most wanted first: factors, then seeds.
 
     ``None`` stands for what the table covers; for data sets that are not the table's own,
     for the factors 100, 10 and 1 and the data set's own recipe. ``methods`` are labels of
     rows or names of losses. ``seeds`` is how many, or which. ``model`` is another network
-    than the data set's own.
+    than the data set's own, ``overrides`` are fields of the recipe that are replaced.
 
     Raises ConfigError for an unknown table, data set, method or recipe, with the nearest
     name, for a factor below 1 or one that leaves a class without an image, and for a list
@@ -178,6 +179,7 @@ def plan(
                         epochs=epochs,
                         precision=precision,
                         model=model or large.get("model"),
+                        overrides=overrides or {},
                         seed=seed,
                         subset_seed=subset_seed,
                     )

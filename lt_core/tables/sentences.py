@@ -156,13 +156,20 @@ def command(table: str, request: Mapping[str, object]) -> str:
     options = {"imbalance_factors": "imbalance-factor"}
     words = [f"lt-core reproduce {table}"]
     for name, value in request.items():
-        if value is not None:
-            several = isinstance(value, Sequence) and not isinstance(value, str)
-            text = ",".join(map(_number, value)) if several else _number(value)
-            words.append(f"--{options.get(name, name).replace('_', '-')} {shlex.quote(text)}")
-    if request.get("dataset") not in (None, "digits"):
+        if isinstance(value, Mapping):
+            pairs = (f"{field}={_text(entry)}" for field, entry in value.items())
+            words += [f"--override {shlex.quote(pair)}" for pair in pairs]
+        elif value is not None:
+            option = options.get(name, name).replace("_", "-")
+            words.append(f"--{option} {shlex.quote(_text(value))}")
+    if not str(request.get("dataset") or "digits").startswith(("digits", "folder:")):
         words.append("--data-root DIR")
     return " ".join(words)
+
+
+def _text(value: object) -> str:
+    several = isinstance(value, Sequence) and not isinstance(value, str)
+    return ",".join(map(_number, value)) if several else _number(value)
 
 
 def _signed(value: float) -> str:

@@ -148,7 +148,7 @@ SMALLEST = {"dataset": "digits", "imbalance_factors": [1.0], "seeds": 1, "epochs
 @pytest.mark.parametrize(
     ("table", "asked"),
     [
-        ("table1", {"methods": ["class_balanced"], "model": "resnet_rehearsal"}),
+        ("table1", {"methods": ["class_balanced"], "overrides": {"flip": "true"}}),
         ("gala", {"methods": ["gala+rebalance"], "precision": "bfloat16"}),
         ("table3", {"methods": "icb[intra,ura],softmax", "imbalance_factors": [100.0]}),
         ("grid", {"methods": ["ldam+rebalance"]}),
@@ -176,6 +176,7 @@ def test_a_tables_notebook_takes_what_its_command_offers(table):
     """Every option of ``lt-core reproduce`` that says which runs is a parameter of the notebook."""
     declared = notebooks.parameters_of(reproduction.notebook_path(f"reproduce_{table}"))
     asked = SMALLEST | {"methods": ["softmax"], "model": "resnet32", "precision": "bfloat16"}
+    asked |= {"overrides": {}}
     assert asked.keys() | {"store", "resources"} <= declared.keys()
 
 
