@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated
 
@@ -34,12 +35,10 @@ def data_root(root: str | os.PathLike | None = None) -> Path:
     ``root`` if given, else the environment's ``LT_DATA_ROOT``, else
     ``lt_core`` in the user's cache folder.
     """
-    if root is not None:
-        return Path(root).expanduser()
-    if os.environ.get("LT_DATA_ROOT"):
-        return Path(os.environ["LT_DATA_ROOT"]).expanduser()
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "lt_core"
+    if root is None:
+        cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+        root = os.environ.get("LT_DATA_ROOT") or Path(cache, "lt_core")
+    return Path(root).expanduser()
 
 
 def load(
@@ -98,13 +97,11 @@ def load(
         counts = long_tail.class_counts(
             described.num_classes, described.head_count - holdout, imbalance_factor
         )
-        enough = None
-        if imbalance_factor >= _FIRST_SHARD_FACTOR:
-            enough = [count + holdout for count in counts]
+        first_shard = imbalance_factor >= _FIRST_SHARD_FACTOR
+        enough = [count + holdout for count in counts] if first_shard else None
         source = _open_source(described, root, "train", enough, download)
-        draw = long_tail.draw if split == "train" else long_tail.draw_holdout
         try:
-            rows = draw(source.targets, counts, subset_seed, holdout)
+            rows = long_tail.draw(source.targets, counts, subset_seed, holdout, split)
         except DataError as error:
             raise DataError(
                 f"{name} at imbalance factor {imbalance_factor:g}: {error} (read from "
@@ -158,9 +155,11 @@ def check_apart(train: Dataset, test: Dataset) -> int:
     """
     named = not unnamed(train.class_names) and not unnamed(test.class_names)
     if train.num_classes != test.num_classes or (named and train.class_names != test.class_names):
+        pairs = zip_longest(train.class_names, test.class_names)
+        first, second = next((a, b) for a, b in pairs if a != b)
         raise DataError(
-            f"{train.name}: training and test files name different classes, "
-            f"such as {_first_difference(train.class_names, test.class_names)}"
+            f"{train.name}: training and test files name different classes, such as {first!r} and "
+            f"{second!r}"
         )
     known = set(train.image_digests)
     overlap = sum(digest in known for digest in test.image_digests)
@@ -171,13 +170,6 @@ def check_apart(train: Dataset, test: Dataset) -> int:
         )
     train.overlap = test.overlap = overlap
     return overlap
-
-
-def _first_difference(ours: tuple[str, ...], theirs: tuple[str, ...]) -> str:
-    pairs = zip(ours, theirs, strict=False)
-    return next(
-        (f"{a!r} and {b!r}" for a, b in pairs if a != b), f"{len(ours)} and {len(theirs)} of them"
-    )
 
 
 def _folder(described: DatasetInfo, root: Path) -> Path:

@@ -75,32 +75,24 @@ def shuffled_rows(targets: np.ndarray, label: int, seed: int) -> np.ndarray:
     return rows[np.argsort(keys, kind="stable")]
 
 
-def draw(targets: np.ndarray, counts: Sequence[int], seed: int, holdout: int = 0) -> np.ndarray:
+def draw(
+    targets: np.ndarray, counts: Sequence[int], seed: int, holdout: int = 0, split: str = "train"
+) -> np.ndarray:
     """Rows of a training set with ``counts[c]`` images of class c, class by class.
 
-    The last ``holdout`` images of each class's shuffled rows are left alone
-    for :func:`draw_holdout`. Raises DataError where a class has too few.
+    The last ``holdout`` images of each class's shuffled rows are left alone,
+    and are what ``split="val"`` gives. Raises DataError where a class has too few.
     """
-    return _draw(targets, [(0, count) for count in counts], counts, seed, holdout)
-
-
-def draw_holdout(targets: np.ndarray, counts: Sequence[int], seed: int, holdout: int) -> np.ndarray:
-    """Rows of the validation set: ``holdout`` images of each class, none of them in ``draw``."""
-    return _draw(targets, [(-holdout, None)] * len(counts), counts, seed, holdout)
-
-
-def _draw(targets, slices, counts, seed, holdout):
     import numpy as np
 
-    available = np.bincount(targets, minlength=len(counts))
     chosen = []
-    for label, (start, stop) in enumerate(slices):
-        wanted = counts[label] + holdout
-        if available[label] < wanted:
+    for label, count in enumerate(counts):
+        rows = shuffled_rows(targets, label, seed)
+        if len(rows) < count + holdout:
             raise DataError(
-                f"class {label} needs {wanted} images ({counts[label]} to train on, {holdout} "
-                f"held out) and has {available[label]}; take a larger imbalance factor, "
-                "a smaller holdout, or the complete data"
+                f"class {label} needs {count + holdout} images ({count} to train on, {holdout} "
+                f"held out) and has {len(rows)}; take a larger imbalance factor, a smaller "
+                "holdout, or the complete data"
             )
-        chosen.append(np.sort(shuffled_rows(targets, label, seed)[start:stop]))
+        chosen.append(np.sort(rows[:count] if split == "train" else rows[len(rows) - holdout :]))
     return np.concatenate(chosen)

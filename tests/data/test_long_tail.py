@@ -80,7 +80,7 @@ def test_larger_factor_draws_from_the_smaller_ones_rows():
 def test_holdout_is_apart_and_does_not_move_the_rest():
     targets = np.repeat(np.arange(2), 30)
     train = long_tail.draw(targets, [20, 10], seed=0, holdout=10)
-    val = long_tail.draw_holdout(targets, [20, 10], seed=0, holdout=10)
+    val = long_tail.draw(targets, [20, 10], seed=0, holdout=10, split="val")
     assert np.bincount(targets[val]).tolist() == [10, 10]
     assert not set(train) & set(val)
     assert set(train) <= set(long_tail.draw(targets, [30, 10], seed=0))
