@@ -13,21 +13,6 @@ def folder(monkeypatch, tmp_path):
     return small.write_pickles(monkeypatch, tmp_path)
 
 
-def test_same_images_as_from_parquet(folder, tmp_path):
-    small.write_parquet_set(tmp_path / "other")
-    pickles = data.load_train_test("cifar10", root=tmp_path)
-    parquet = data.load_train_test("cifar10", root=tmp_path / "other")
-    assert [part.sha256 for part in pickles] == [part.sha256 for part in parquet]
-    assert pickles[0].class_names == small.CLASSES
-
-
-def test_torchvisions_own_root_will_do(folder, tmp_path):
-    """`CIFAR10(root)` puts its folder into the root itself."""
-    folder.rename(tmp_path / folder.name)
-    (tmp_path / "cifar10").rmdir()
-    assert data.load("cifar10", "train", root=tmp_path).class_counts == [12, 12, 12]
-
-
 @pytest.mark.parametrize("file", ["data_batch_2", "batches.meta"])
 @pytest.mark.parametrize("damage", ["flip", "cut", "missing", "empty"])
 def test_damaged_batch_is_refused_before_it_is_unpickled(

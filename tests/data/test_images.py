@@ -179,6 +179,7 @@ def test_rows_are_chosen_as_of_a_tensor(tmp_path):
         np.array([1, 1]),
         slice(1, None),
         whole[:, 0, 0, 0] > 0,
+        np.array([], int),
     ):
         assert (lazy[rows] == whole[rows]).all()
         assert lazy[rows].shape == whole[rows].shape

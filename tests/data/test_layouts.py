@@ -4,6 +4,8 @@ import gzip
 import shutil
 import tarfile
 import zipfile
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -11,6 +13,9 @@ import pytest
 import small_sets as small
 
 from lt_core import data
+from lt_core.data import catalog
+from lt_core.data.files import natural_key
+from lt_core.data.source import standard_classes
 from lt_core.errors import DataError
 
 
@@ -277,6 +282,51 @@ def test_a_class_may_be_called_train(tmp_path, monkeypatch):
     assert test.class_counts == [4] * 3
 
 
+# Image folders
+
+
+def test_class_10_comes_after_class_9():
+    """D5"""
+    info = replace(catalog.info("cifar10"), num_classes=12, class_names=None)
+    names = sorted(str(c) for c in range(12))  # "10" before "2", as a file system lists them
+    class_names, label_map = standard_classes(names, info, Path("train"))
+    assert class_names == tuple(str(c) for c in range(12))
+    assert [class_names[label] for label in label_map] == names
+    assert sorted(["img10", "img9", "a"], key=natural_key) == ["a", "img9", "img10"]
+
+
+def test_numbered_folders_are_the_standard_classes(tmp_path):
+    small.write_folders(tmp_path, names=("0", "1", "2"))
+    train = data.load("cifar10", "train", root=tmp_path)
+    assert train.class_names == small.CLASSES
+    assert train.class_counts == [12, 12, 12]
+
+
+def test_missing_class_is_refused(tmp_path):
+    """D4: a missing folder would shift every later class."""
+    small.write_folders(tmp_path)
+    (tmp_path / "cifar10" / "test" / "automobile").rename(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match="cifar10 has 3 classes, found 2"):
+        data.load("cifar10", "test", root=tmp_path)
+
+
+def test_incomplete_class_is_refused(tmp_path):
+    """Half an unpacked archive would silently be another data set."""
+    small.write_folders(tmp_path)
+    next((tmp_path / "cifar10" / "train" / "bird").iterdir()).unlink()
+    with pytest.raises(DataError, match="train images than 12, first 'bird' with 11"):
+        data.load("cifar10", "train", 4, root=tmp_path)
+
+
+def test_damaged_image_is_named(tmp_path):
+    small.write_folders(tmp_path)
+    victim = next((tmp_path / "cifar10" / "test" / "bird").iterdir())
+    victim.write_bytes(victim.read_bytes()[:40])
+    with pytest.raises(DataError, match="not a complete image") as caught:
+        data.load("cifar10", "test", root=tmp_path)
+    assert str(victim) in str(caught.value)
+
+
 # TinyImageNet, whose published test images have no labels.
 
 
@@ -342,11 +392,22 @@ def test_folder_that_was_cut_says_what_is_left(tmp_path, monkeypatch):
         data.load("tinyimagenet", "train", root=tmp_path)
 
 
-def test_validation_image_that_is_not_there_is_named(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("", "is ''"),
+        ("no tabs", "is 'no tabs', expected FILE TAB CLASS"),
+        ("../x.JPEG\tn01\t0", "is '../x.JPEG"),
+        ("none.JPEG\tn01\t0", "names none.JPEG, which is not in .*images"),
+    ],
+)
+def test_annotations_are_checked_line_by_line(tmp_path, monkeypatch, line, problem):
     small.shrink(monkeypatch, "tinyimagenet", class_names=None)
-    folder = write_tiny(tmp_path, "annotations")
-    (folder / "val" / "images" / "val_3.JPEG").unlink()
-    with pytest.raises(DataError, match=r"line 4 names val_3\.JPEG, which is not in .*images"):
+    path = write_tiny(tmp_path, "annotations") / "val" / "val_annotations.txt"
+    lines = path.read_text().splitlines()
+    lines[4] = line
+    path.write_text("\n".join(lines))
+    with pytest.raises(DataError, match=rf"val_annotations\.txt: line 5 {problem}"):
         data.load("tinyimagenet", "test", root=tmp_path)
 
 

@@ -24,13 +24,6 @@ def test_root_is_the_argument_then_the_environment_then_the_cache(monkeypatch, t
     assert data.data_root() == tmp_path / "cache" / "lt_core"
 
 
-def test_root_may_be_the_data_sets_own_folder(root):
-    assert (
-        data.load("cifar10", "test", root=root / "cifar10").sha256
-        == data.load("cifar10", "test", root=root).sha256
-    )
-
-
 def test_missing_data_says_what_where_and_how(tmp_path):
     with pytest.raises(DataError) as caught:
         data.load("cifar10", "train", 100, tmp_path)

@@ -39,27 +39,6 @@ def test_pixels_and_labels_arrive_unchanged(tmp_path):
     assert train.label_map is None
 
 
-@pytest.mark.parametrize(
-    ("format", "mode", "options"),
-    [("WEBP", "RGB", {"lossless": True}), ("PNG", "RGBA", {}), ("PNG", "P", {})],
-)
-def test_lossless_formats_agree(tmp_path, format, mode, options):
-    labels = small.split_labels("train")
-    pixels = small.noise(labels) // 128 * 255  # eight colours, so that a palette is exact
-    files = [small.encoded(image, format, mode, **options) for image in pixels]
-    write(tmp_path, labels, files)
-    train = data.load("cifar10", "train", root=tmp_path)
-    assert torch.equal(train.images, torch.from_numpy(pixels[train.indices]))
-
-
-@pytest.mark.parametrize(("format", "mode"), [("JPEG", "L"), ("JPEG", "CMYK"), ("PNG", "LA")])
-def test_other_modes_become_rgb(tmp_path, format, mode):
-    labels, files = full_train()
-    files[3] = small.encoded(small.noise([0])[0], format, mode)  # PNG in a .jpg is no matter
-    write(tmp_path, labels, files)
-    assert data.load("cifar10", "train", root=tmp_path).images.shape[1:] == (3, 8, 8)
-
-
 def test_order_of_rows_and_names_changes_nothing(tmp_path):
     """D4, D6: same images in another file order and with permuted class names, mapped by name."""
     labels, files = full_train()
@@ -104,63 +83,33 @@ def test_class_missing_from_the_test_images(tmp_path):
         data.load("cifar10", "test", root=tmp_path)
 
 
-def test_damaged_image_is_named_by_row(tmp_path):
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (small.encoded(small.noise([0])[0], "JPEG")[:-60], "not a complete image"),
+        (b"", r"empty \(0 bytes\)"),
+        (small.encoded(np.zeros((3, 9, 8), np.uint8)), "PNG image of 8 x 9 pixels, expected 8 x 8"),
+    ],
+)
+def test_image_that_cannot_be_used_is_named_by_row(tmp_path, content, reason):
     labels, files = full_train()
-    files[7] = small.encoded(small.noise([0])[0], "JPEG")[:-60]
+    files[7] = content
     path = write(tmp_path, labels, files)
-    with pytest.raises(DataError, match="row 7: not a complete image") as caught:
+    with pytest.raises(DataError, match=f"{path}: row 7: {reason}"):
         data.load("cifar10", "train", root=tmp_path)
-    assert str(path) in str(caught.value)
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"),
-    [(b"", r"empty \(0 bytes\)"), (b"no image", r"no image \(8 bytes that begin with b'no image'")],
+    ("columns", "missing"),
+    [(("thing", "label"), "image"), (("img", "thing"), "label"), (("img", "img"), "image")],
 )
-def test_what_is_no_image_is_named_by_row(tmp_path, content, reason):
-    labels, files = full_train()
-    files[2] = content
-    write(tmp_path, labels, files)
-    with pytest.raises(DataError, match=f"row 2: {reason}"):
-        data.load("cifar10", "train", root=tmp_path)
-
-
-def test_image_of_another_size_is_named_by_row(tmp_path):
-    labels, files = full_train()
-    files[2] = small.encoded(np.zeros((3, 9, 8), np.uint8))
-    write(tmp_path, labels, files)
-    with pytest.raises(DataError, match="row 2: PNG image of 8 x 9 pixels, expected 8 x 8"):
-        data.load("cifar10", "train", root=tmp_path)
-
-
-def test_sixteen_bit_pixels_are_refused(tmp_path):
-    labels, files = full_train()
-    files[2] = small.encoded(small.noise([0])[0], "PNG", "I;16")
-    write(tmp_path, labels, files)
-    with pytest.raises(DataError, match="row 2: pixels of mode 'I;16'"):
-        data.load("cifar10", "train", root=tmp_path)
-
-
-@pytest.mark.parametrize("column", [0, 1])
-def test_other_column_names_are_listed(tmp_path, column):
-    labels, files = full_train()
-    columns = ["img", "label"]
-    columns[column] = "thing"
-    write(tmp_path, labels, files, columns=columns)
-    with pytest.raises(
-        DataError, match=r"no (image|label) column, expected .* the file has .*thing"
-    ):
-        data.load("cifar10", "train", root=tmp_path)
-
-
-@pytest.mark.parametrize("wrong", ["label", "image"])
-def test_null_is_named_by_row(tmp_path, wrong):
-    labels, files = full_train()
-    labels = labels.tolist()
-    (labels if wrong == "label" else files)[5] = None
-    write(tmp_path, labels, files)
-    with pytest.raises(DataError, match=r"row 5 has no (label|img), 1 such rows"):
+def test_columns_that_are_missed_are_named_beside_those_there(tmp_path, columns, missing):
+    path = tmp_path / "cifar10" / "train.parquet"
+    path.parent.mkdir()
+    pq.write_table(pa.Table.from_arrays([pa.array([b"a"])] * 2, columns), path)
+    there = ", ".join(sorted(columns))
+    with pytest.raises(DataError, match=f"no {missing} column, .* the file has {there}"):
         data.load("cifar10", "train", root=tmp_path)
 
 
@@ -171,17 +120,6 @@ def test_label_out_of_range_is_named_by_row(tmp_path, label):
     labels[5] = label
     write(tmp_path, labels, files)
     with pytest.raises(DataError, match=rf"row 5 has label {label}, expected 0 to 2"):
-        data.load("cifar10", "train", root=tmp_path)
-
-
-def test_columns_of_another_type_are_refused(tmp_path):
-    path = tmp_path / "cifar10" / "train-00000-of-00001.parquet"
-    path.parent.mkdir()
-    pq.write_table(pa.table({"img": ["a"], "label": [0]}), path)
-    with pytest.raises(DataError, match="column 'img' is string, expected struct<bytes, path>"):
-        data.load("cifar10", "train", root=tmp_path)
-    pq.write_table(pa.table({"img": [b"a"], "label": [{"x": 1}]}), path)
-    with pytest.raises(DataError, match=r"'label' is struct<x: int64>, expected whole"):
         data.load("cifar10", "train", root=tmp_path)
 
 
@@ -287,6 +225,7 @@ def test_any_type_of_whole_numbers_or_names_is_a_label(tmp_path, kind):
             [[0], [1]],
             "column 'label' is list<.*, expected whole numbers",
         ),
+        (["a", "b"], [0, 1], "column 'image' is string, expected struct<bytes, path>"),
         ([[[1]], [[2]]], [0, 1], "column 'image' is list<.*, expected struct<bytes, path>"),
         ([[1, 999], [2]], [0, 1], "column 'image' is list<.*, expected struct<bytes, path>"),
         (
@@ -301,14 +240,6 @@ def test_cells_that_cannot_be_read_are_named(tmp_path, images, labels, complaint
     path.parent.mkdir()
     pq.write_table(pa.table({"image": images, "label": labels}), path)
     with pytest.raises(DataError, match=rf"train\.parquet: {complaint}"):
-        data.load("cifar10", "train", root=tmp_path)
-
-
-def test_column_that_is_there_twice_is_refused(tmp_path):
-    path = tmp_path / "cifar10" / "train.parquet"
-    path.parent.mkdir()
-    pq.write_table(pa.Table.from_arrays([pa.array([b"a"])] * 2, ["image", "image"]), path)
-    with pytest.raises(DataError, match=r"no image column, .* the file has image, image"):
         data.load("cifar10", "train", root=tmp_path)
 
 
