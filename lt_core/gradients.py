@@ -12,13 +12,14 @@ down by :math:`p_j`. What it pulls is what it pushes:
 
 from __future__ import annotations
 
-import numbers
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from lt_core.errors import ConfigError
 from lt_core.losses.base import LongTailLoss
+from lt_core.parameters import Range, convert
 
 
 def measured(loss: LongTailLoss, logits: Tensor, target: Tensor, **draws: Tensor) -> Tensor:
@@ -67,11 +68,7 @@ class GradientTracker:
     """
 
     def __init__(self, num_classes: int, device: str | torch.device = "cpu"):
-        whole = isinstance(num_classes, numbers.Integral) and not isinstance(num_classes, bool)
-        if not whole or num_classes < 2:
-            raise ConfigError(
-                f"num_classes: expected a whole number of at least 2, got {num_classes!r}"
-            )
+        num_classes = convert("num_classes", num_classes, Annotated[int, Range(2)])
         self.num_classes = num_classes
         self.positive = torch.zeros(num_classes, dtype=torch.float64, device=device)
         self.negative = torch.zeros(num_classes, num_classes, dtype=torch.float64, device=device)

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lt_core import gradients, losses
+from lt_core import gradients, losses, models
 from lt_core.errors import ConfigError
 from lt_core.gradients import GradientTracker
 
@@ -135,10 +135,19 @@ def test_bad_input_is_named_and_adds_nothing(logits, target, message):
     assert torch.equal(tracker.positive, before)
 
 
-@pytest.mark.parametrize("num_classes", [1, 0, 2.0, "10", True])
-def test_number_of_classes_is_checked(num_classes):
+@pytest.mark.parametrize("num_classes", [1, 0, 2.5, "ten", True, float("nan")])
+@pytest.mark.parametrize(
+    "made", [GradientTracker, lambda classes: models.create("resnet32", classes)]
+)
+def test_number_of_classes_is_checked(made, num_classes):
     with pytest.raises(ConfigError, match="num_classes"):
-        GradientTracker(num_classes)
+        made(num_classes)
+
+
+@pytest.mark.parametrize("wrong", [{"in_channels": 0}, {"in_channels": "three"}, {"seed": "x"}])
+def test_what_a_network_is_made_of_is_checked(wrong):
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        models.create("resnet32", 10, **wrong)
 
 
 def test_merge_refuses_another_number_of_classes():

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from lt_core import lazily
-from lt_core.errors import ConfigError, unknown
+from lt_core.errors import unknown
+from lt_core.parameters import Range, convert
 
 if TYPE_CHECKING:
     from torch import nn
@@ -48,9 +49,12 @@ def create(name: str, num_classes: int, seed: int | None = None, **params) -> nn
     for key in params:
         if key not in known:
             raise unknown(f"parameter of model {name}:", key, known)
-    if num_classes < 2:
-        raise ConfigError(f"num_classes: expected at least 2, got {num_classes}")
-    if seed is None:
+    num_classes = convert("num_classes", num_classes, Annotated[int, Range(2)])
+    if "in_channels" in params:
+        params["in_channels"] = convert(
+            "in_channels", params["in_channels"], Annotated[int, Range(1)]
+        )
+    if (seed := convert("seed", seed, int | None)) is None:
         return build(num_classes, **params)
 
     import torch

@@ -15,6 +15,7 @@ import pandas as pd
 from scipy import stats
 
 from lt_core.errors import ConfigError
+from lt_core.parameters import convert
 
 #: Weights by class size, equalization's threshold and a shift by the log prior do nothing
 #: where all classes are equally large: these methods then are softmax, run once more.
@@ -127,8 +128,12 @@ def runs_needed(difference: float, sd: float, level: float = 0.95) -> int:
     A difference just as large is then found in every second experiment. Raises
     ConfigError for a difference of zero, and for an ``sd`` that is not known.
     """
-    if not abs(difference) > 0 or not sd >= 0:
-        raise ConfigError(f"difference, sd: expected not 0 and known, got {difference}, {sd}")
+    difference, sd = convert("difference", difference, float), convert("sd", sd, float)
+    if not (0 < abs(difference) < np.inf and 0 <= sd <= 1e4 * abs(difference)):
+        raise ConfigError(
+            "difference, sd: expected not 0 and known, the first at least 1e-4 of the second, got "
+            f"{difference:g}, {sd:g}"
+        )
     z = stats.norm.ppf((1 + level) / 2)  # less than any t, so it starts low
     n = max(2, int(2 * (z * sd / difference) ** 2))
     while least_difference(Spread(sd, 2 * (n - 1)), n, n, level) >= abs(difference):
@@ -195,6 +200,12 @@ def _one_run_each(runs: pd.DataFrame, value: str) -> pd.DataFrame:
     for name in names[:2]:
         if runs[name].isna().any():
             raise ConfigError(f"runs: expected a {name} for each run, one has none")
+    numbers = pd.to_numeric(runs[value], errors="coerce").astype(float)
+    for name, seed, given in runs[~np.isfinite(numbers)].itertuples(index=False):
+        raise ConfigError(
+            f"runs: expected finite numbers as {value}, {name} with seed {seed} has {given!r}"
+        )
+    runs = runs.assign(**{value: numbers})
     runs = runs.sort_values(["method", "seed"], key=lambda column: column.astype(str))
     if (twice := runs[runs.duplicated(["method", "seed"])]).size:
         method, seed = twice[["method", "seed"]].iloc[0]

@@ -90,7 +90,10 @@ def test_runs_needed_by_hand():
     assert statistics.runs_needed(0.01, 1.0) == pytest.approx(2 * 195.9964**2, abs=2)
 
 
-@pytest.mark.parametrize("known", [(0, 1.0), (float("nan"), 1.0), (1.0, float("nan"))])
+@pytest.mark.parametrize(
+    "known",
+    [(0, 1.0), (np.nan, 1.0), (1.0, np.nan), (np.inf, 1.0), (1.0, np.inf), (1e-12, 1.0), ("a", 1)],
+)
 def test_runs_needed_asks_for_a_difference_and_a_spread(known):
     with pytest.raises(ConfigError, match="difference"):
         statistics.runs_needed(*known)
@@ -236,6 +239,14 @@ def test_runs_without_a_value_are_missing_and_without_a_seed_are_refused():
         statistics.compare_methods(runs.assign(seed=runs["seed"].mask(gone)), "a")
     with pytest.raises(ConfigError, match="seed is missing"):
         statistics.compare_methods(runs.drop(columns="seed"), "a")
+
+
+@pytest.mark.parametrize("value", ["x", np.inf])
+def test_a_run_whose_value_is_no_number_is_named(value):
+    runs = uneven().astype({"top1": object})
+    runs.loc[runs.index[5], "top1"] = value
+    with pytest.raises(ConfigError, match=f"as top1, b with seed 3 has '?{value}"):
+        statistics.compare_methods(runs, "a")
 
 
 def test_a_run_that_stands_there_twice_is_refused():
