@@ -13,7 +13,7 @@ import json
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -178,23 +178,14 @@ def _execute_side_by_side(pages: list[Page], jobs: int) -> None:
 
     def one(page: Page) -> None:
         print(f"executing {page.source.name}", flush=True)
-        page.executed.unlink(
-            missing_ok=True
-        )  # even if edited since: nobody else writes into this folder
-        done = notebooks.run(
-            page.source,
-            page.executed,
-            page.parameters,
-            environment={"OMP_NUM_THREADS": threads},
-            stop=stop,
-        )
+        page.executed.unlink(missing_ok=True)  # even if edited since: only builds write here
+        about = {"environment": {"OMP_NUM_THREADS": threads}, "stop": stop}
+        done = notebooks.run(page.source, page.executed, page.parameters, **about)
         print(f"executed {page.source.name} in {done['seconds']:.0f} s", flush=True)
 
     with ThreadPoolExecutor(jobs) as pool:
         try:
-            running = [pool.submit(one, page) for page in pages]
-            finished, _ = wait(running, return_when=FIRST_EXCEPTION)
-            for done in finished:
+            for done in as_completed([pool.submit(one, page) for page in pages]):
                 done.result()
         finally:
             stop.set()

@@ -170,12 +170,9 @@ def compare_methods(runs: pd.DataFrame, baseline: str, value: str = "top1") -> p
     columns = ["difference", "low", "high", "p", "p_holm", "n", "df"]
     table = pd.DataFrame(columns=columns, index=pd.Index(others, name="method"), dtype=float)
     if others:
-        seeds = pd.unique(runs["seed"])[1:]
-        design = np.column_stack(
-            [np.ones(len(runs))]
-            + [runs["method"] == method for method in others]
-            + [runs["seed"] == seed for seed in seeds]
-        ).astype(float)
+        methods, seeds = (pd.get_dummies(runs[name]) for name in ("method", "seed"))
+        effects = pd.concat([methods[others], seeds.iloc[:, 1:]], axis=1)
+        design = sm.add_constant(effects.to_numpy(float))
         fit = sm.OLS(runs[value].to_numpy(float), design).fit()
         terms = slice(1, 1 + len(others))
         table["difference"] = fit.params[terms]
