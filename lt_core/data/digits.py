@@ -17,7 +17,6 @@ from lt_core.data.long_tail import shuffled_rows
 from lt_core.data.source import Source
 from lt_core.errors import DataError
 
-TEST_IMAGES = 50  # a class
 SPLIT_SEED = 0  # the same test images for every subset seed
 
 
@@ -25,11 +24,8 @@ def open_source(info: DatasetInfo, split: str) -> Source:
     """The training pool or the test images, chosen once and for all."""
     table = _bundled()
     targets = table[:, 64]
-    test = np.sort(
-        np.concatenate(
-            [shuffled_rows(targets, c, SPLIT_SEED)[:TEST_IMAGES] for c in range(info.num_classes)]
-        )
-    )
+    shuffled = [shuffled_rows(targets, c, SPLIT_SEED) for c in range(info.num_classes)]
+    test = np.sort(np.concatenate([rows[: info.test_count] for rows in shuffled]))
     pool = test if split == "test" else np.setdiff1d(np.arange(len(targets)), test)
     # 0..16 -> 0..255, rounded to nearest in integers: the same on every machine.
     images = table[pool, :64].reshape(-1, 1, 8, 8)

@@ -26,42 +26,34 @@ def look(
     files are only listed.
     """
     if name in catalog.names() and catalog.info(name).head_count is None:
-        return _listed(name, open_each, root)
-    own.read.cache_clear()  # files may have changed since
-    tree = own.read(own.place(f"{own.PREFIX}{name}"))
-    lines = [f"{tree.path}: {len(tree.class_names)} classes"]
-    splits = {split: [tree.path / file for file, _ in tree.images[split]] for split in tree.images}
-    lines += _sizes(splits) + _profile(tree.counts("train"), tree.class_names)
-    if tree.others:
-        example = f"{len(tree.others)}, such as {tree.others[0]}"
+        from lt_core.data import loading  # which compares the lists with the files
+
+        loaded = {split: loading.load(name, split, root=root) for split in ("train", "test")}
+        train, title, end = loaded["train"], name, []
+        lists = {split: dataset.images.paths for split, dataset in loaded.items()}
+        folder, counts, class_names = train.images.folder, train.class_counts, train.class_names
+        others, problems = (), []
+    else:
+        own.read.cache_clear()  # files may have changed since
+        tree = own.read(own.place(f"{own.PREFIX}{name}"))
+        title = folder = tree.path
+        lists = {split: [file for file, _ in listed] for split, listed in tree.images.items()}
+        counts, class_names = tree.counts("train"), tree.class_names
+        others, problems = tree.others, list(tree.problems)
+        end = [] if problems else [f"name of the data set: {tree.name}"]
+    splits = {split: [folder / path for path in paths] for split, paths in lists.items()}
+    lines = [f"{title}: {len(class_names)} classes"]
+    lines += [f"{split}: {len(paths)} images" for split, paths in splits.items() if paths]
+    lines += _profile(counts, class_names)
+    if others:
+        example = f"{len(others)}, such as {others[0]}"
         lines.append(f"other files: {example}, not images by their names, left alone")
-    problems = list(tree.problems)
     if open_each:
         problems += _damage(splits, lines)
-    lines += _some(problems)
-    if not tree.problems:
-        lines.append(f"name of the data set: {tree.name}")
-    return "\n".join(map(printable, lines)), len(problems)
-
-
-def _listed(name: str, open_each: bool, root: str | os.PathLike | None) -> tuple[str, int]:
-    """The same of a set that comes with lists, whose entries loading compares with the files."""
-    from lt_core.data import loading
-
-    loaded = {split: loading.load(name, split, root=root) for split in ("train", "test")}
-    splits = {
-        split: [dataset.images.folder / path for path in dataset.images.paths]
-        for split, dataset in loaded.items()
-    }
-    train = loaded["train"]
-    lines = [f"{name}: {train.num_classes} classes", *_sizes(splits)]
-    lines += _profile(train.class_counts, train.class_names)
-    problems = _damage(splits, lines) if open_each else []
-    return "\n".join(map(printable, lines + _some(problems))), len(problems)
-
-
-def _sizes(splits: dict[str, list[Path]]) -> list[str]:
-    return [f"{split}: {len(paths)} images" for split, paths in splits.items() if paths]
+    lines += [f"problem: {problem}" for problem in problems[:SHOWN]]
+    if len(problems) > SHOWN:
+        lines.append(f"and {len(problems) - SHOWN} problems more")
+    return "\n".join(map(printable, lines + end)), len(problems)
 
 
 def _profile(counts: Sequence[int], class_names: Sequence[str]) -> list[str]:
@@ -104,9 +96,3 @@ def _damage(splits: dict[str, list[Path]], lines: list[str]) -> list[str]:
         for path in splits[split]
         if found[path][0] in trained
     ]
-
-
-def _some(problems: list[str]) -> list[str]:
-    more = len(problems) - SHOWN
-    lines = [f"problem: {problem}" for problem in problems[:SHOWN]]
-    return [*lines, f"and {more} problems more"] if more > 0 else lines
