@@ -80,3 +80,21 @@ def test_at_the_start_galas_second_lambda_gives_the_target_something():
     assert f"= {given:.2f}$ nats" in chapter("gala")
     loss.theta.fill_(10)
     assert (-torch.log(torch.expm1(loss(z, y)) / 2)).item() < 0
+
+
+@pytest.mark.parametrize(
+    ("form", "kept", "said"),
+    [
+        ("softmax", 0.75, "empty bins fade like all others"),
+        ("sigmoid", 1, "a bin that is empty in a batch keeps its $R$"),
+    ],
+)
+def test_what_an_empty_bin_of_ghm_keeps(form, kept, said):
+    loss = losses.create("ghm", [1, 1], form=form)
+    middle = []
+    for size in (0.0, 30.0):  # in the second batch every sample is certain, and in the first bin
+        logits = torch.tensor([[size, -size]] * 4, requires_grad=True)
+        loss(logits, torch.zeros(4, dtype=torch.int64))
+        middle.append(loss.bin_mass[5].item())
+    assert middle[1] == kept * middle[0] > 0
+    assert said in chapter("focal_and_ghm")
