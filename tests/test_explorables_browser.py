@@ -268,17 +268,20 @@ def test_a_class_can_be_dragged(opened):
 
 
 def test_controls_stay_in_view_on_a_phone(opened):
-    page = three_classes(opened, viewport={"width": 390, "height": 700})
-    page.get_by_role("button", name="Show the answer").click()
-    page.evaluate(
-        "() => document.body.append(Object.assign(document.createElement('div'),"
-        "{style: 'height: 2000px'}))"
+    """Also inside the book's outputs, which the theme lets scroll sideways."""
+    figure = explorables.decision_boundaries("prior")._repr_html_()
+    page = opened(
+        '<div class="bd-content"><div class="cell_output" style="height: auto">'
+        "<style>.cell_output { overflow: auto }</style>"
+        f'{figure}</div></div><div style="height: 2000px"></div>',
+        viewport={"width": 390, "height": 700},
     )
-    page.get_by_role("row", name="tail").scroll_into_view_if_needed()
-    page.mouse.wheel(0, 150)
+    page.get_by_role("button", name="Show the answer").click()
     settle(page)
-    assert page.get_by_role("slider", name="strength of prior").bounding_box()["y"] > 0
-    assert page.get_by_role("row", name="tail").bounding_box()["y"] < 700
+    row = page.get_by_role("row", name="tail").bounding_box()["y"]
+    page.evaluate(f"() => window.scrollTo(0, {row - 350})")
+    settle(page)
+    assert 0 < page.get_by_role("slider", name="strength of prior").bounding_box()["y"] < 350
 
 
 @pytest.mark.parametrize("remedy", model.REMEDIES)
