@@ -14,6 +14,9 @@ CORNER = re.compile(r"<th([^>]*)>(?:\s|&nbsp;|<p></p>)*</th>")
 STYLE = re.compile(r"<style scoped>.*?</style>", re.DOTALL)  # that of pandas, for all tables
 TABLE = re.compile(r'<table[^>]*class="(?:dataframe|lt-table)\b.*?</table>', re.DOTALL)
 NUMBER = re.compile(r"(?:< |[-\u2212+])?\.?\d")  # how a number begins
+LIGHT_ON_PAPER = """{ const page = document.documentElement.dataset; let theme;
+addEventListener("beforeprint", () => { theme = page.theme; page.theme = "light"; });
+addEventListener("afterprint", () => { page.theme = theme; }); }"""
 NOTHING = ("\N{EN DASH}", "NaN", "None", "")
 
 
@@ -67,6 +70,7 @@ def numbers(app, doctree, docname):
 
 
 def setup(app):
+    app.add_js_file(None, body=LIGHT_ON_PAPER)
     app.connect("doctree-resolved", numbers)
     app.connect("html-page-context", mend, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

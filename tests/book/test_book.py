@@ -126,6 +126,8 @@ def test_the_dark_theme_is_dark_and_legible(opened):
     brightness = [sum(map(int, re.findall(r"\d+", c)[:3])) / 3 for c in (background, text)]
     assert brightness[0] < 60
     assert brightness[1] > 180
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")  # on paper it is light
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
 
 
 def test_search_works_from_a_file(opened):
