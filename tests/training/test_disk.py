@@ -290,7 +290,7 @@ def test_look_counts_and_finds_what_is_damaged(damaged, call):
         "factor: 4 (ant has 12 training images, cat 3)",
         "groups: 0 many (more than 100 training images), 0 medium, 3 few (fewer than 20)",
         "per class: ant 12, bee 5, cat 3",
-        "other files: 1, not images by their names, left alone",
+        "other files: 1, such as notes.txt, not images by their names, left alone",
     ):
         assert line in out.splitlines()
     assert "name of the data set: folder:damaged@" in out
