@@ -175,7 +175,7 @@ function startThreeClasses(stage) {
     const range = number("your guess, in percent", Array.from({ length: 21 }, (_, i) => 5 * i), guess,
       (value) => { guess = value; }, (value) => `${value} %`);
     const [asked, loss] = state.remedy === "softmax"
-      ? ["With equal counts softmax", "with those above"] : ["Plain softmax", "with the loss above"];
+      ? ["With equal counts softmax", "with the counts above"] : ["Plain softmax", "with the loss above"];
     question.append(html("p", {}, html("b", {}, "Predict. "), `${asked} finds ${percent(before.recall[2])} ` +
       `of the tail. What share of it is found ${loss}?`),
     range, button("Show the answer", () => { guessing = false; stage.redraw(); }));
