@@ -140,6 +140,7 @@ def run(
 
 @app.command()
 def reproduce(
+    context: typer.Context,
     table: Annotated[
         str, typer.Argument(help="table1, table2, table3, gala, grid, or wanted: the missing runs")
     ],
@@ -170,6 +171,12 @@ def reproduce(
     device: Device = None,
     processes: Annotated[str, typer.Option(metavar="N", help="processes that share a CPU")] = "2",
     pack: Annotated[str, typer.Option(metavar="N", help="runs that share a GPU, or auto")] = "auto",
+    engine: Annotated[
+        str, typer.Option(metavar="local|ray", help="ray: on the nodes of a Ray cluster")
+    ] = "local",
+    gpus_per_run: Annotated[
+        str | None, typer.Option(metavar="SHARE", help="with --engine ray; default: a GPU")
+    ] = None,
     time_budget: TimeBudget = None,
     deterministic: Deterministic = False,
     workers: Workers = None,
@@ -200,10 +207,14 @@ def reproduce(
         "overrides": _pairs("override", override) or None,
     }
     request = {name: value for name, value in request.items() if value is not None}
+    if engine == "ray" and context.get_parameter_source("data_root").name == "ENVIRONMENT":
+        data_root = None  # each node has its own
     resources = {
         "data_root": data_root,
         "download": download,
         "device": device,
+        "engine": engine,
+        "gpus_per_run": checks.shares(engine, gpus_per_run),
         "processes": checks.in_range("processes", processes, 1, 1024),
         "pack": checks.pack_of(pack) or "auto",
         "time_budget": checks.seconds("time_budget", time_budget),

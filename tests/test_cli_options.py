@@ -50,6 +50,7 @@ USUAL = {
         **{"--store": "runs", "--data-root": "data", "--download": None, "--pack": "auto"},
         **{"--time-budget": "600", "--deterministic": None, "--shard": "1/2", "--output": None},
         **{"--workers": "2", "--damaged": "skip", "--override": "batch_size=304"},
+        **{"--engine": "local", "--gpus-per-run": "0.5"},
     },
     "look": {"folder": "pets", "--open": None, "--data-root": "data"},
     "status": {"--store": "runs"},
@@ -96,7 +97,8 @@ def test_an_option_is_taken_or_refused_in_one_line_that_names_it_and_the_value(
     call, place, command, word
 ):
     usual = USUAL[command][word]
-    if word != "--output":  # of a notebook, which --direct does not execute
+    # --direct executes no notebook, and only a cluster shares GPUs out.
+    if word not in ("--output", "--gpus-per-run"):
         code, _, lines = call("", *words(command, word, usual))
         assert code == 0, lines
     for value in [] if usual is None else NONSENSE:

@@ -44,7 +44,8 @@ def notebook(
         request["overrides"] = dict(plan[0].overrides)
     place = runs.Store(store)
     missing, _ = missing_runs({config.key: config for config in plan}, place)
-    check_data(missing, resources.get("data_root"), resources.get("download", False))
+    if resources.get("engine") != "ray":  # whose nodes have data of their own
+        check_data(missing, resources.get("data_root"), resources.get("download", False))
     place.prepare()
     path = notebook_path(f"reproduce_{table}")
     output = Path(store) / path.name if output is None else Path(output)

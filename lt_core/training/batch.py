@@ -34,7 +34,15 @@ from lt_core.errors import (
 )
 from lt_core.runs import Run, Store, read
 from lt_core.training import ranks
-from lt_core.training.config import RunConfig, in_range, loading, pack_of, seconds
+from lt_core.training.config import (
+    RunConfig,
+    check_device,
+    in_range,
+    loading,
+    pack_of,
+    seconds,
+    shares,
+)
 from lt_core.training.loop import Images, choose_device, settings, training
 
 #: Runs that share one GPU when the number is left to us: a guess, until one was measured.
@@ -54,6 +62,13 @@ class Outcome:
     #: Exit code and message of the error.
     failed: dict[str, tuple[int, str]] = field(default_factory=dict)
 
+    def add(self, part: Mapping) -> None:
+        """Take in the outcome of another process, given as plain values."""
+        self.finished += part["finished"]
+        self.busy += part["busy"]
+        self.unfinished += part["unfinished"]
+        self.failed |= part["failed"]
+
 
 def reproduce(
     plan: Iterable[RunConfig | Mapping],
@@ -68,6 +83,8 @@ def reproduce(
     progress: bool = True,
     workers: int | None = None,
     damaged: str = "stop",
+    engine: str = "local",
+    gpus_per_run: float | None = None,
 ) -> None:
     """Make every run of ``plan`` that ``store`` does not hold yet.
 
@@ -79,12 +96,18 @@ def reproduce(
     named; delete its folder to have it made again. ``workers`` and ``damaged`` concern
     images that stay on disk, as in :func:`~lt_core.training.train`.
 
+    ``engine="ray"`` trains on the nodes of a Ray cluster instead (:mod:`.cluster`): each run
+    takes ``gpus_per_run`` of a GPU (default: one, where there are any) and a CPU thread, and
+    ``processes`` and ``pack`` mean nothing.
+
     Raises :class:`~lt_core.errors.Unfinished` when runs remain for another call,
     :class:`~lt_core.errors.TrainingError` when runs failed, after all others were made; its
     exit code is that of the first failure.
     """
-    processes, device = in_range("processes", processes, 1, 1024), choose_device(device)
-    loader = loading(workers, damaged)
+    processes = in_range("processes", processes, 1, 1024)
+    gpus_per_run, loader = shares(engine, gpus_per_run), loading(workers, damaged)
+    check_device(device)
+    here = None if engine == "ray" else choose_device(device)
     if ranks.started():
         raise ConfigError("torchrun: expected lt-core run, a single run on several processes")
     store = store if isinstance(store, Store) else Store(store)
@@ -96,23 +119,41 @@ def reproduce(
     deadline = None if budget is None else time.monotonic() + budget
     # Runs on images from disk keep a GPU busy one at a time, and each has loader processes.
     on_disk = any(data.info(config.dataset).head_count is None for config in configs.values())
-    width = pack_of(pack) or (GPU_PACK if device.type == "cuda" and not on_disk else 1)
+    width = pack_of(pack) or (GPU_PACK if here and here.type == "cuda" and not on_disk else 1)
     missing, broken = missing_runs(configs, store)
-    check_data(missing, data_root, download)
+    if here:
+        check_data(missing, data_root, download)
     if missing:
         store.prepare()
     there = len(configs) - len(missing) - len(broken)
     with Progress(len(configs), there, progress) as report:
-        # One missing run too goes to a worker: its threads must be those of all others.
-        if missing and device.type == "cpu" and processes > 1:
+        if not missing:
+            outcome = Outcome()
+        elif not here:
+            from lt_core.training.cluster import on_cluster
+
+            outcome = on_cluster(
+                missing,
+                store,
+                report,
+                device,
+                gpus_per_run,
+                deadline,
+                data_root=data_root and str(Path(data_root).expanduser().absolute()),
+                download=download,
+                deterministic=deterministic,
+                loader=loader,
+            )
+        elif here.type == "cpu" and processes > 1:
+            # One missing run too goes to a worker: its threads must be those of all others.
             if download:  # once, before several processes want the same files
-                images = Images(device, data_root, download)
+                images = Images(here, data_root, download)
                 for config in missing:
                     images.train(config)
             outcome = _in_processes(missing, store, processes, data_root, deadline, report, loader)
         else:
-            images = Images(device, data_root, download, **loader)
-            with settings(device, deterministic):
+            images = Images(here, data_root, download, **loader)
+            with settings(here, deterministic):
                 outcome = interleaved(missing, store, images, width, deadline, report)
     outcome.failed = broken | outcome.failed
     _raise_for(outcome, configs)
@@ -278,11 +319,7 @@ def _collected(
             for key in remaining:
                 outcome.failed.setdefault(key, (TrainingError.exit_code, ended))
             continue
-        part = json.loads(answer.read_bytes())
-        outcome.finished += part["finished"]
-        outcome.unfinished += part["unfinished"]
-        outcome.busy += part["busy"]
-        outcome.failed |= part["failed"]
+        outcome.add(json.loads(answer.read_bytes()))
     for keys in (outcome.unfinished, outcome.busy):
         keys[:] = sorted({key for key in keys if not store.is_finished(key)})
     outcome.busy = [key for key in outcome.busy if key not in outcome.unfinished]

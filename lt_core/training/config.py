@@ -250,6 +250,17 @@ def pack_of(value: object) -> int | None:
         raise ConfigError(f"pack: expected {expected}, got {value!r}") from None
 
 
+def shares(engine: object, gpus_per_run: object) -> float | None:
+    """The part of a GPU that a run on a cluster takes; None when it is left to us."""
+    choice("engine", engine, ("local", "ray"))
+    if gpus_per_run is None:
+        return None
+    share = convert("gpus_per_run", gpus_per_run, Annotated[float, Range(0, 1)])
+    if engine == "local":
+        raise ConfigError(f"gpus_per_run: only with engine 'ray', got {share:g}; see pack")
+    return share
+
+
 def loading(workers: object, damaged: object) -> dict:
     """How images on disk are read: by how many processes, and what a damaged one does."""
     choice("damaged", damaged, DAMAGED)
