@@ -12,7 +12,17 @@ from sklearn.datasets import load_digits
 from lt_core import losses, parameters
 from lt_core.data import digits
 
-HEAVY = ("torch", "torchvision", "pandas", "numpy", "sklearn", "scipy", "matplotlib", "statsmodels")
+HEAVY = (
+    "torch",
+    "torchvision",
+    "pandas",
+    "numpy",
+    "sklearn",
+    "scipy",
+    "matplotlib",
+    "statsmodels",
+    "ray",
+)
 RUN = "run --dataset digits --method softmax --epochs 1 --override batch_size=1240 --device cpu"
 
 
