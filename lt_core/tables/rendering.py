@@ -124,7 +124,7 @@ def render_cost(cells: pd.DataFrame, runs: pd.DataFrame) -> Rendered:
     for hardware, part in spent.groupby("hardware", sort=False):
         hours = part["seconds"].sum() / 3600
         found = part.groupby("method", sort=False)["seconds"].agg(["size", "median"]).reset_index()
-        found["median"] = (found["median"] / 60).map(number, form=".2f")
+        found["median"] = [number(seconds / 60, ".2f") for seconds in found["median"]]
         frame = found.rename(columns={"size": "runs", "median": "minutes per run"})
         blocks.append((f"{hardware}; wall time, median; {hours:.1f} hours in all", frame))
     return Rendered(tuple(blocks))
@@ -188,7 +188,7 @@ def _across(block: pd.DataFrame) -> pd.DataFrame:
         part = part.set_index("method")
         frame[f"factor {factor:g}"] = part.apply(accuracy, axis=1).reindex(methods).to_numpy()
         if part["paper"].notna().any():
-            paper = part["paper"].map(number, form=".2f")
+            paper = part["paper"].map(lambda value: number(value, ".2f"))
             frame[f"paper {factor:g}"] = paper.reindex(methods).to_numpy()
             frame[f"verdict {factor:g}"] = part["verdict"].reindex(methods).to_numpy()
     return frame.fillna(NOTHING)
