@@ -42,8 +42,15 @@ def nodes(tmp_path_factory):
         environment.setenv("PYTHONPATH", os.pathsep.join(map(str, paths)))
         import ray  # here, and below: it takes seconds
 
-        simulated = started(roots)
-        ray.init(simulated.address, logging_level="warning")
+        for attempt in range(3):  # on a busy machine Ray's agents may start too late
+            try:
+                simulated = started(roots)
+                ray.init(simulated.address, logging_level="warning")
+                break
+            except Exception:
+                ray.shutdown()
+                if attempt == 2:
+                    raise
         yield roots
         ray.shutdown()
         simulated.shutdown()
