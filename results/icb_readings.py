@@ -67,7 +67,7 @@ class ICBReading(ICB):
         self.keeps, self.scale = keeps, scale
         counts = torch.tensor(self.class_counts.tolist(), dtype=torch.float64)
         share = counts / counts.max() if keeps == "frequency" else torch.ones_like(counts)
-        self.register_buffer("bins", (share * bins).round().clamp_min(1).long())
+        self.register_buffer("bins_of", (share * bins).round().clamp_min(1).long())
         self.register_buffer("average", torch.zeros(len(counts), bins, dtype=torch.float64))
 
     def per_sample(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -81,8 +81,8 @@ class ICBReading(ICB):
         if not self.training:
             return torch.ones_like(gradient)
         classes, most = self.average.shape
-        place = (gradient * self.bins[target]).long().clamp_min(0)
-        place = torch.minimum(place, self.bins[target] - 1)
+        place = (gradient * self.bins_of[target]).long().clamp_min(0)
+        place = torch.minimum(place, self.bins_of[target] - 1)
         counts = torch.bincount(target * most + place, minlength=classes * most)
         counts = counts.view(classes, most).double()
         total, filled = counts.sum(dim=1), (counts > 0).sum(dim=1)
@@ -91,7 +91,7 @@ class ICBReading(ICB):
             self.average.copy_(torch.where(counts > 0, moved, self.average))
             weight = (total / filled)[target] / self.average[target, place]
         else:
-            weight = (total / self.bins)[target] / counts[target, place]
+            weight = (total / self.bins_of)[target] / counts[target, place]
         if self.scale == "category":
             sums = torch.zeros_like(total).index_add_(0, target, weight)
             weight = weight * (total / sums)[target]
