@@ -282,21 +282,23 @@ def true_gradient(make: Make) -> None:
     What the loss detaches is held at its value meanwhile. That would hide a detached part that
     is added instead of multiplied, such as ``2 * l - l.detach()``, whose value is that of
     ``l`` and whose gradient is twice as large. So, with the same held, images that are
-    classified beyond doubt must cost nothing.
+    classified beyond doubt must cost what the loss itself says that they cost.
     """
     loss = trained(make).eval()
     logits, target = batch(11, samples=4, takes_cosines=loss.takes_cosines)
-    held = functools.partial(_holding_detached(loss), target=target, **draws(loss, logits))
+    draw = draws(loss, logits)
+    held = functools.partial(_holding_detached(loss), target=target, **draw)
     value = held(logits).item()
     right = 2 * torch.nn.functional.one_hot(target, CLASSES).to(logits.dtype) - 1
-    beyond_doubt = held(right if loss.takes_cosines else 50 * right).item()
+    beyond_doubt = right if loss.takes_cosines else 50 * right
+    cost, own = held(beyond_doubt).item(), loss(beyond_doubt, target, **draw).item()
     tolerance = {"eps": 1e-6, "atol": 1e-7, "rtol": 1e-6, "check_undefined_grad": False}
     true = torch.autograd.gradcheck(
         held, logits.clone().requires_grad_(), raise_exception=False, **tolerance
     )
     _require(true, "the gradient is another than that of the value")
-    told = f"a part that is detached is added: images beyond doubt cost {beyond_doubt:.1g}"
-    _require(0 <= beyond_doubt < 1e-3 * value, told)
+    told = f"a part that is detached is added: images beyond doubt cost {cost:.1g}, not {own:.1g}"
+    _require(abs(cost - own) < 1e-3 * value, told)
 
 
 def learns(make: Make) -> None:

@@ -27,11 +27,11 @@ def icb(
 ) -> tuple[Tensor, Tensor | None]:
     r"""Intra-category weight and inter-category margin.
 
-    .. math:: \ell &= -W \log \frac{e^{z_y}}{\sum_n e^{z_n + M[y, n]}} \\
-              M[y, n] &= \gamma \log \min(1, S_n / S_y), \qquad W \propto 1 / D_y(g)
+    .. math:: \ell &= -W \log \frac{e^{z_y}}{\sum_j e^{z_j + M[y, j]}} \\
+              M[y, j] &= \gamma \log \min(1, n_j / n_y), \qquad W \propto 1 / D_y(g)
 
-    with :math:`S` the class counts and :math:`D_m(g)` the density of :math:`g = 1 - p_y` among the
-    samples of category m (a category is a class). :math:`W` is scaled to the mean 1 within each
+    with :math:`n_j` the training images of class j and :math:`D_m(g)` the density of
+    :math:`g = 1 - p_y` among the samples of category m (a category is a class). :math:`W` is scaled to the mean 1 within each
     category. Gradient: :math:`W (\tilde p_j - [j = y])`, :math:`\tilde p` the softmax with the
     margin; the weight carries none.
 
@@ -40,7 +40,7 @@ def icb(
     logits, target, reduction
         As in :mod:`lt_core.losses.functional`.
     scaled_log_counts : Tensor, shape (C,), optional
-        :math:`\gamma \log S`; none leaves the margin out.
+        :math:`\gamma \log n`; none leaves the margin out.
     density : CategoryDensity, optional
         What is remembered of each category's gradients, see :mod:`lt_core.losses.density`; it
         makes the weight. None leaves the weight out.

@@ -111,6 +111,19 @@ class ForeignGradient(losses.LongTailLoss):
         return lost.detach() + other - other.detach(), None
 
 
+class Smoothed(losses.LongTailLoss):
+    """Cross-entropy with label smoothing: no image, however sure, costs nothing."""
+
+    def per_sample(self, logits, target):
+        return F.cross_entropy(logits, target, reduction="none", label_smoothing=0.1), None
+
+
+def test_a_loss_that_never_falls_to_zero_holds_every_promise_of_its_gradient():
+    verdicts = promises.check(Smoothed)
+    gradients = [verdict for text, verdict in verdicts.items() if "central differences" in text]
+    assert gradients == ["holds"]
+
+
 @pytest.mark.parametrize(
     ("loss", "word"),
     [
