@@ -31,9 +31,9 @@ def icb(
               M[y, j] &= \gamma \log \min(1, n_j / n_y), \qquad W \propto 1 / D_y(g)
 
     with :math:`n_j` the training images of class j and :math:`D_m(g)` the density of
-    :math:`g = 1 - p_y` among the samples of category m (a category is a
-    class). :math:`W` is scaled to the mean 1 within each category. Gradient: :math:`W (\tilde p_j - [j = y])`, :math:`\tilde p` the softmax with the
-    margin; the weight carries none.
+    :math:`g = 1 - p_y` among the samples of category m (a category is a class). :math:`W` is
+    scaled to the mean 1 within each category. Gradient: :math:`W (\tilde p_j - [j = y])`,
+    :math:`\tilde p` the softmax with the margin; the weight carries none.
 
     Parameters
     ----------
