@@ -120,7 +120,12 @@ def install(*packages):
 def install_with_uv():
     """uv needs a sixth of pip's time; what it cannot get, pip is asked for."""
     uv = [venv_python(), "-m", "uv", "pip", "install", "--quiet", "--python", venv_python()]
-    return (install("uv") and call([*uv, *WANTED]) == 0) or install()
+    if install("uv") and call([*uv, *WANTED]) == 0:
+        return True
+    print(
+        "uv could not; pip installs instead, in minutes and with its own build of torch", flush=True
+    )
+    return install()
 
 
 def uv_will_do(found_torch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from dataclasses import dataclass, field
 from importlib import resources
@@ -84,5 +85,7 @@ def info(name: str) -> DatasetInfo:
 
         return own.info(name)
     if name not in _CATALOG:
+        if isinstance(name, str) and os.path.isdir(name):
+            raise errors.ConfigError(f"unknown data set {name!r}; did you mean 'folder:{name}'?")
         raise errors.unknown("data set", name, [*_CATALOG, "folder:DIR"])
     return _CATALOG[name]

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from lt_core.errors import DataError
 from lt_core.tables.rendering import SIGNED, number
 from lt_core.tables.statistics import Spread, least_difference
 from lt_core.tables.summary import GROUPS, as_trained
@@ -160,11 +161,25 @@ def command(table: str, request: Mapping[str, object]) -> str:
             pairs = (f"{field}={_text(entry)}" for field, entry in value.items())
             words += [f"--override {shlex.quote(pair)}" for pair in pairs]
         elif value is not None:
+            if name == "dataset":
+                value = _where(value)
             option = options.get(name, name).replace("_", "-")
             words.append(f"--{option} {shlex.quote(_text(value))}")
     if not str(request.get("dataset") or "digits").startswith(("digits", "folder:")):
         words.append("--data-root DIR")
     return " ".join(words)
+
+
+def _where(dataset: str) -> str:
+    """Own images by their folder, which a later call finds, where it is known."""
+    if not dataset.startswith("folder:"):
+        return dataset
+    from lt_core.data import own
+
+    try:
+        return f"folder:{own.place(dataset)}"
+    except DataError:
+        return dataset
 
 
 def _text(value: object) -> str:

@@ -169,7 +169,7 @@ class DiskEngine(Engine):
     def _refuse(self, problems: Sequence[str], readable: int) -> None:
         if problems and self.damaged == "stop":
             raise DataError(
-                f"{problems[0]}; get the file again, or leave such images out (damaged='skip')"
+                f"{problems[0]}; get the file again, or leave such images out (--damaged skip)"
             )
         if self.ranks > 1 and self.damaged == "skip":
             readable = all_reduced(torch.tensor(readable, device=self.device))

@@ -1,13 +1,14 @@
 """A user's own images: what is read, what is refused, and the name that they go by."""
 
 import os
+import shlex
 import shutil
 import time
 
 import pytest
 from own_images import write_jpeg, write_own_images
 
-from lt_core import data
+from lt_core import data, tables
 from lt_core.data import own
 from lt_core.errors import ConfigError, DataError
 from lt_core.training import RunConfig
@@ -61,6 +62,20 @@ def test_the_key_is_the_same_wherever_the_images_lie(folder, tmp_path, monkeypat
     monkeypatch.setenv("LT_DATA_ROOT", str(there))
     assert RunConfig.from_dict(here.to_dict()).key == here.key
     assert RunConfig(dataset=f"folder:{there}/pets", method="softmax").key == here.key
+
+
+def test_a_printed_command_names_a_folder_that_a_later_call_finds(folder, monkeypatch):
+    dataset = RunConfig(dataset=f"folder:{folder}", method="softmax").dataset
+    words = shlex.split(tables.command("table1", {"dataset": dataset}))
+    monkeypatch.delenv(own.FOLDERS, raising=False)
+    named = words[words.index("--dataset") + 1]
+    assert RunConfig(dataset=named, method="softmax").dataset == dataset
+
+
+def test_a_folder_given_as_a_name_is_told_from_a_misspelt_one(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    with pytest.raises(ConfigError, match="did you mean 'folder:pets'"):
+        RunConfig(dataset="pets", method="softmax")
 
 
 def test_other_images_have_another_key(folder):
