@@ -161,7 +161,7 @@ def command(table: str, request: Mapping[str, object]) -> str:
             pairs = (f"{field}={_text(entry)}" for field, entry in value.items())
             words += [f"--override {shlex.quote(pair)}" for pair in pairs]
         elif value is not None:
-            if name == "dataset":
+            if name == "dataset" and str(value).startswith("folder:"):
                 value = _where(value)
             option = options.get(name, name).replace("_", "-")
             words.append(f"--{option} {shlex.quote(_text(value))}")
@@ -172,8 +172,6 @@ def command(table: str, request: Mapping[str, object]) -> str:
 
 def _where(dataset: str) -> str:
     """Own images by their folder, which a later call finds, where it is known."""
-    if not dataset.startswith("folder:"):
-        return dataset
     from lt_core.data import own
 
     try:
