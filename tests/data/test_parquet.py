@@ -1,3 +1,4 @@
+import contextlib
 import io
 
 import numpy as np
@@ -131,12 +132,11 @@ IMAGE_TYPES = {
     "struct": pa.struct([("bytes", pa.binary()), PATH]),
     "struct, other order": pa.struct([PATH, ("bytes", pa.large_binary())]),
 }
-try:  # pyarrow learned in steps to make views, to write them and to slice them
+# pyarrow learned in steps to make views, to write them and to slice them: tried where it can.
+with contextlib.suppress(AttributeError, pa.ArrowNotImplementedError):
     pq.write_table(pa.table({"x": pa.array([b"a"], pa.binary_view())}), io.BytesIO())
     IMAGE_TYPES["binary_view"] = pa.binary_view()
     IMAGE_TYPES["struct of views"] = pa.struct([PATH, ("bytes", pa.binary_view())])
-except (AttributeError, pa.ArrowNotImplementedError):
-    pass
 
 
 @pytest.mark.parametrize("kind", [*IMAGE_TYPES, "dictionary"])
