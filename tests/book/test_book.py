@@ -130,6 +130,59 @@ def test_the_dark_theme_is_dark_and_legible(opened):
     assert page.evaluate("document.documentElement.dataset.theme") == "light"
 
 
+#: What reaches beyond the edge of the paper, or is cut by what holds it.
+CUT = """[...document.querySelectorAll(
+    "article :is(p, li, figure, img, table, pre, .lt-explorable, .lt-explorable *)")]
+  .filter(e => e.getBoundingClientRect().right > innerWidth + 1
+    || (e.clientWidth && e.scrollWidth > e.clientWidth + 1
+        && getComputedStyle(e).overflowX !== "visible"))
+  .map(e => e.outerHTML.slice(0, 120))"""
+
+
+@every_page
+def test_a_page_on_paper_is_whole(opened, name):
+    """At the width of A4 between its margins nothing is cut, pressed or folded away."""
+    page = opened(name, viewport={"width": 718, "height": 1000}).page
+    page.emulate_media(media="print")
+    assert page.evaluate(CUT) == []
+    assert page.locator(".lt-explorable :is(button, input, select):visible").count() == 0
+    for solution in page.locator("article details:not(.hide)").all():
+        assert solution.evaluate("e => e.getBoundingClientRect().height") > 40
+
+
+@every_page
+def test_a_page_is_light(opened, name):
+    """In bytes, with all that it asks for."""
+    asked = {url.partition("?")[0] for url in opened(name).requests if url.startswith("file:")}
+    files = [Path(unquote(url.removeprefix("file://"))) for url in asked]
+    assert sum(path.stat().st_size for path in files) < 3.5e6
+
+
+#: What is no prose: code and what it prints, tables of cells, explorable figures, and the
+#: docstrings of the losses.
+NO_PROSE = (
+    ".cell_input, .highlight, pre, script, style, .cell_output table, .lt-explorable,"
+    " .headerlink, details.hide > summary, dl.py"
+)
+
+
+def words(page):
+    from bs4 import BeautifulSoup
+
+    article = BeautifulSoup(page.read_text("utf-8"), "html.parser").find("article")
+    for part in article.select(NO_PROSE):
+        part.decompose()
+    for formula in article.select(".math"):
+        formula.replace_with("formula")
+    return len(article.get_text(" ").split())
+
+
+def test_the_book_has_at_most_40_000_words(html):
+    """The sentences that cells compute are counted with those that were written."""
+    found = {name: words(html / f"{name}.html") for name in TOC}
+    assert 20_000 < sum(found.values()) <= 40_000, found
+
+
 def test_search_works_from_a_file(opened):
     shown = opened("search")
     shown.page.goto(shown.page.url + "?q=seesaw")

@@ -7,6 +7,7 @@ import subprocess
 import ci_book
 import filelock
 import pytest
+import yaml
 
 from lt_core import book, errors
 from lt_core.book import notebooks
@@ -245,3 +246,10 @@ def test_notebooks_left_out_say_that_they_were_not_executed(root, capsys):
     assert all(notebooks.finished(page.executed) for page in again)
     kept = book.execute(root, quick=True, only=["one"])  # what is fresh stays
     assert all(notebooks.finished(page.executed) for page in kept)
+
+
+def test_the_published_pages_are_the_default_build():
+    workflow = yaml.safe_load((ci_book.ROOT / ".github/workflows/book.yml").read_text())
+    steps = workflow["jobs"]["build"]["steps"]
+    assert ".venv/bin/lt-core book" in [step.get("run") for step in steps]
+    assert steps[-1]["with"] == {"path": "_build/html"}
