@@ -142,7 +142,8 @@ def run(
 def reproduce(
     context: typer.Context,
     table: Annotated[
-        str, typer.Argument(help="table1, table2, table3, gala, grid, or wanted: the missing runs")
+        str,
+        typer.Argument(help="table1, table2, table3, gala, grid, or all: the runs of all tables"),
     ],
     dataset: Annotated[
         str | None, typer.Option(help="default: digits; folder:DIR for your own images")
@@ -221,16 +222,16 @@ def reproduce(
         "deterministic": deterministic,
         **checks.loading(workers, damaged),
     }
-    from lt_core.book import reproduction
+    from lt_core.book import reproduce_table
 
     if direct:
         if output is not None:
             raise ConfigError(f"output: --direct executes no notebook, leave out {str(output)!r}")
-        print(reproduction.direct(table, request, store, shard=shard, **resources))
+        print(reproduce_table.directly(table, request, store, shard=shard, **resources))
     elif shard is not None:
         raise ConfigError(f"shard {shard!r}: only with --direct, the notebook shows a whole table")
     else:
-        print(reproduction.notebook(table, request, store, output=output, **resources))
+        print(reproduce_table.through_notebook(table, request, store, output=output, **resources))
 
 
 @app.command()

@@ -10,7 +10,7 @@ import pytest
 from stores import add_run, edited, files
 
 from lt_core import cli, runs
-from lt_core.book import reproduction
+from lt_core.book import reproduce_table
 from lt_core.runs import CHECKPOINTS, HISTORY, LOGITS, METRICS, RESULT
 
 TINY = "--dataset digits --method softmax --imbalance-factor 100 --epochs 2 --device cpu"
@@ -64,9 +64,9 @@ def test_every_command_shows_an_example_of_options_that_exist(call, command):
         ("reproduce table1 --direct --methods sofmax", 2, "did you mean 'softmax'?"),
         ("reproduce table1 --direct --methods ,", 2, "methods: expected at least one, got ','"),
         ("reproduce table3 --methods icb[intra,urra]", 2, "did you mean 'icb[intra,ura]'?"),
-        ("reproduce wanted --dataset digits", 2, "unknown data set of the wanted runs 'digits'"),
-        ("reproduce wanted --methods icb", 2, "methods: 'wanted' takes the missing runs of all"),
-        ("reproduce wanted --output x.ipynb", 2, "output: 'wanted' has no notebook"),
+        ("reproduce all --dataset digits", 2, "unknown data set of the tables 'digits'"),
+        ("reproduce all --methods icb", 2, "methods: 'all' is every run of the tables"),
+        ("reproduce all --output x.ipynb", 2, "output: 'all' has no notebook"),
         ("reproduce table1 --direct --shard 3/2", 2, "shard: expected I/N"),
         ("reproduce table1 --shard 1/2", 2, "shard '1/2': only with --direct"),
         ("reproduce table1 --direct --output x.ipynb", 2, "--direct executes no notebook"),
@@ -303,7 +303,7 @@ def test_a_damaged_run_of_the_table_is_named_beside_the_others(call, tmp_path, n
 
 
 def test_a_notebook_of_the_checkout_is_no_place_for_an_output(call, tmp_path):
-    place = reproduction.notebook_path("reproduce_table1")
+    place = reproduce_table.notebook_path("reproduce_table1")
     before = place.read_bytes()
     options = "--dataset digits --imbalance-factor 100 --methods softmax --seeds 1 --epochs 1"
     code, out, lines = call(f"reproduce table1 {options} --store", tmp_path, "--output", place)

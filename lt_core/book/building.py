@@ -93,9 +93,9 @@ def execute(
     for name in only:
         if name not in known:
             raise errors.unknown("notebook", name, known)
-    wanted = [page for page in stale if page.source.stem in only]
-    _execute_side_by_side(wanted, jobs)
-    return [_without_output(p, work) if p in stale and p not in wanted else p for p in pages]
+    asked = [page for page in stale if page.source.stem in only]
+    _execute_side_by_side(asked, jobs)
+    return [_without_output(p, work) if p in stale and p not in asked else p for p in pages]
 
 
 def metrics(executed: Path) -> Path:

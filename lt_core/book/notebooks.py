@@ -26,8 +26,8 @@ from lt_core.runs import records
 from lt_core.runs.environment import installed
 from lt_core.runs.store import read_bytes
 
-#: Files of the package that nothing that computes imports.
-LEFT_OUT = ("cli.py", "building.py", "pages.py")
+#: Files of the package that no notebook imports.
+LEFT_OUT = ("cli.py", "book/building.py", "book/pages.py", "book/reproduce_table.py")
 #: Packages whose version can change what a page shows.
 PACKAGES = (
     *("torch", "torchvision", "pytorch-lightning", "numpy", "scipy", "statsmodels", "pandas"),
@@ -147,9 +147,10 @@ def code_sha256() -> str:
     seen = hashlib.sha256(sys.version.encode())
     for folder in (package, records.shipped("results"), records.shipped("benchmarks")):
         for path in sorted(folder.rglob("*")):
-            if path.is_file() and path.suffix != ".pyc" and path.name not in LEFT_OUT:
-                name = f"{folder.name}/{path.relative_to(folder).as_posix()}"
-                seen.update(f"{name}\0{sha256(path.read_bytes())}\n".encode())
+            name = path.relative_to(folder).as_posix()
+            if path.is_file() and path.suffix != ".pyc" and name not in LEFT_OUT:
+                line = f"{folder.name}/{name}\0{sha256(path.read_bytes())}\n"
+                seen.update(line.encode())
     for name in PACKAGES:
         seen.update(f"{name} {installed(name)}\n".encode())
     return seen.hexdigest()

@@ -14,12 +14,12 @@ have come to.
 from lt_core import lazily
 
 _HOMES = {
-    "pages": "Page page",
-    "plans": "TABLES Row Table find_row get names plan published rows wanted",
+    "filling": "FilledTable fill",
+    "plans": "TABLES Row Table find_row get names plan plan_all published rows",
     "rendering": "Rendered render render_cost render_differences render_groups"
     " render_frame render_published render_trace",
     "sentences": "command coverage flattery provenance ranking significance trade",
-    "summary": "by_class cells covered differences fullest means trace",
+    "summary": "by_class cells covered differences largest_experiment means trace",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 __all__ = sorted(_HOME_OF)

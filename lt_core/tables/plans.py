@@ -27,8 +27,8 @@ REBALANCED = "+rebalance"
 class Row:
     """A row of a table: a method and its parameters.
 
-    ``published`` is the row's label in the paper's numbers. A row ``beyond`` the paper's table
-    is part of it on data that the paper did not use, unless rows are asked for by name. A
+    ``published`` is the row's label in the paper's numbers. A row that was ``added`` to the paper's
+    table is part of it on data that the paper did not use, unless rows are asked for by name. A
     re-balanced row needs no runs: it is computed from those of the row without, which record
     ``top1_rebalanced``.
     """
@@ -37,7 +37,7 @@ class Row:
     method: str
     params: Mapping = field(default_factory=dict)
     published: str | None = None
-    beyond: bool = False
+    added: bool = False
 
     @property
     def rebalanced(self) -> bool:
@@ -46,7 +46,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table's rows, and what a full reproduction of it covers, most wanted first.
+    """A table's rows, and what a full reproduction of it covers, the most important first.
 
     ``large`` are the paper's data sets whose images stay on disk, each with its factors, network
     and recipe; they are covered where they are asked for, or where there are no ``datasets``.
@@ -68,23 +68,23 @@ class Table:
         return self.recipes if self.recipes and own == "ldam_drw" else (own,)
 
 
-def _row(entry: str | Mapping, beyond: bool = False) -> Row:
+def _row(entry: str | Mapping, added: bool = False) -> Row:
     """A row as ``tables.toml`` writes it: a label, or a label with parameters of the loss."""
     params = {"label": entry} if isinstance(entry, str) else dict(entry)
     label = params.pop("label")
     published = params.pop("published", label)
     method = label.partition("[")[0].removesuffix(REBALANCED)
-    return Row(label, method, params, published, beyond)
+    return Row(label, method, params, published, added)
 
 
-def _table(rows: list, beyond: list = (), **entry: object) -> Table:
+def _table(rows: list, added: list = (), **entry: object) -> Table:
     several = {name: tuple(value) for name, value in entry.items() if isinstance(value, list)}
-    both = (*map(_row, rows), *(_row(row, beyond=True) for row in beyond))
+    both = (*map(_row, rows), *(_row(row, added=True) for row in added))
     return Table(rows=both, **entry | several)
 
 
 _ENTRIES = tomllib.loads(resources.files("lt_core.tables").joinpath("tables.toml").read_text())
-WANTED = tuple(_ENTRIES.pop("wanted"))
+EVERY_RUN = tuple(_ENTRIES.pop("all"))
 TABLES = {name: _table(**entry) for name, entry in _ENTRIES.items()}
 
 
@@ -140,7 +140,7 @@ def plan(
     model: str | None = None,
     overrides: Mapping | None = None,
 ) -> list[RunConfig]:
-    """The runs behind a table, or a part of it, most wanted first: factors, then seeds.
+    """The runs behind a table, or a part of it, the most important first: factors, then seeds.
 
     ``None`` stands for what the table covers; for data sets that are not the table's own,
     for the factors 100, 10 and 1 and the data set's own recipe. ``methods`` are labels of
@@ -161,7 +161,7 @@ def plan(
     for name in datasets:
         about, large = data.info(name), entry.large.get(name, {})  # refuses an unknown name
         papers = name in entry.datasets or large
-        chosen = asked or [row for row in entry.rows if not (papers and row.beyond)]
+        chosen = asked or [row for row in entry.rows if not (papers and row.added)]
         factors = factors_asked or _default_factors(entry, name)
         factors = [1 if factor == about.natural_factor else factor for factor in factors]
         if head := about.head_count:
@@ -216,25 +216,25 @@ def _default_factors(entry: Table, dataset: str) -> tuple[float, ...]:
     head = data.info(dataset).head_count
     if head is None:  # taken as it is
         return tuple(entry.large.get(dataset, {}).get("factors", (1,)))
-    wanted = entry.factors if dataset in entry.datasets else (100, 10, 1)
-    return tuple(factor for factor in wanted if head >= factor)
+    usual = entry.factors if dataset in entry.datasets else (100, 10, 1)
+    return tuple(factor for factor in usual if head >= factor)
 
 
-def wanted(
+def plan_all(
     precision: str = "float32",
     dataset: str | None = None,
     model: str | None = None,
     epochs: int | None = None,
     seeds: int | None = None,
 ) -> list[RunConfig]:
-    """Every run of every table that public data allows, most wanted first.
+    """Every run of every table that public data allows, the most important first.
 
     ``dataset`` keeps the runs on one data set, for a machine that holds only that one.
     ``model`` and ``epochs`` make a rehearsal of it all, ``seeds`` limits the runs per cell.
-    Raises ConfigError for a data set that none of the tables wants.
+    Raises ConfigError for a data set that none of these runs has.
     """
     configs, known = {}, {}
-    for part in WANTED:
+    for part in EVERY_RUN:
         part = {"seeds": 3, **part, "model": model, "epochs": epochs, "precision": precision}
         if seeds is not None:
             part["seeds"] = min(in_range("seeds", seeds, 1, 10_000), part["seeds"])
@@ -245,5 +245,5 @@ def wanted(
             if dataset in (None, config.dataset):
                 configs.setdefault(config.key, config)
     if not configs:
-        raise unknown("data set of the wanted runs", dataset, known)
+        raise unknown("data set of the tables", dataset, known)
     return list(configs.values())

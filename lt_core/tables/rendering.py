@@ -197,8 +197,8 @@ def _across(block: pd.DataFrame) -> pd.DataFrame:
 def _caption(block: pd.DataFrame) -> str:
     """What the block is, which rows no paper's table has, and what it may not be compared with."""
     meaning = "top-1 accuracy in percent at the last epoch, mean ± standard deviation of n seeds"
-    beyond = pd.unique(block["method"][block["beyond"]])
-    ours = f"; beyond the papers' tables: {', '.join(beyond)}" if len(beyond) else ""
+    added = pd.unique(block["method"][block["added"]])
+    ours = f"; not in the paper's table: {', '.join(added)}" if len(added) else ""
     return f"{_what(block)}; {_recipe(block)}; {meaning}{ours}{_comparability(block)}"
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from lt_core.errors import DataError
 from lt_core.tables.rendering import SIGNED, number
-from lt_core.tables.statistics import Spread, least_difference
+from lt_core.tables.statistics import Noise, least_difference
 from lt_core.tables.summary import GROUPS, as_trained
 
 ALPHA = 0.05
@@ -48,20 +48,20 @@ def ranking(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> st
     reference = part[part["method"] == baseline]
     if len(reference) and baseline not in (top["method"], bottom["method"]):
         text += f"; {_name(reference.iloc[0])} has {_percent(reference['mean'].iloc[0])}"
-    spread = Spread(top["pooled_sd"], top["df"])
-    if not spread.is_known:
+    noise = Noise(top["pooled_sd"], top["df"])
+    if not noise.is_known:
         return f"{text}. Without several seeds that differ, nothing says how far a run scatters."
     near = [
         _name(cell)
         for _, cell in part.iterrows()
         if cell["method"] != top["method"]
-        and top["mean"] - cell["mean"] < least_difference(spread, top["n"], cell["n"])
+        and top["mean"] - cell["mean"] < least_difference(noise, top["n"], cell["n"])
     ]
     two = f"two means of {top['n']} runs" if top["n"] > 1 else "two single runs"
     return (
-        f"{text}. One run scatters by {spread.sd:.1f} points (standard deviation, "
-        f"pooled over all that was run in this way, {spread.df} degrees of freedom), so "
-        f"chance alone can part {two} by {least_difference(spread, top['n'], top['n']):.1f} "
+        f"{text}. One run scatters by {noise.sd:.1f} points (standard deviation, "
+        f"pooled over all that was run in this way, {noise.df} degrees of freedom), so "
+        f"chance alone can part {two} by {least_difference(noise, top['n'], top['n']):.1f} "
         f"points. Rows closer than that to the highest: {', '.join(near) or 'none'}."
     )
 

@@ -25,7 +25,7 @@ SOFTMAX_WHEN_BALANCED = (
 )
 
 
-class Spread(NamedTuple):
+class Noise(NamedTuple):
     """Standard deviation of one run, in percent, and its degrees of freedom."""
 
     sd: float
@@ -47,7 +47,7 @@ class Spread(NamedTuple):
         return self.sd * float(np.sqrt(self.df / upper)), self.sd * float(np.sqrt(self.df / lower))
 
 
-def pooled_sd(groups: Iterable[Sequence[float]]) -> Spread:
+def pooled_sd(groups: Iterable[Sequence[float]]) -> Noise:
     r"""One standard deviation for groups that differ in their means only.
 
     .. math:: s^2 = \sum_i \sum_j (x_{ij} - \bar x_i)^2 / \sum_i (n_i - 1)
@@ -58,10 +58,10 @@ def pooled_sd(groups: Iterable[Sequence[float]]) -> Spread:
     groups = [group[~np.isnan(group)] for group in groups]
     squares = sum(float(((group - group.mean()) ** 2).sum()) for group in groups if len(group))
     df = sum(len(group) - 1 for group in groups if len(group))
-    return Spread(float(np.sqrt(squares / df)) if df else float("nan"), df)
+    return Noise(float(np.sqrt(squares / df)) if df else float("nan"), df)
 
 
-def paired_sd(first: Sequence[float], second: Sequence[float]) -> Spread:
+def paired_sd(first: Sequence[float], second: Sequence[float]) -> Noise:
     r"""Standard deviation of one run, from pairs of runs of the same thing.
 
     The two of a pair share their unknown mean, so their difference has none:
@@ -73,49 +73,49 @@ def paired_sd(first: Sequence[float], second: Sequence[float]) -> Spread:
     difference = np.asarray(first, dtype=float) - np.asarray(second, dtype=float)
     difference = difference[~np.isnan(difference)]
     k = len(difference)
-    return Spread(float(np.sqrt((difference**2).sum() / (2 * k))) if k else float("nan"), k)
+    return Noise(float(np.sqrt((difference**2).sum() / (2 * k))) if k else float("nan"), k)
 
 
 def prediction_interval(
-    mean: float, n: int, spread: Spread, level: float = 0.95
+    mean: float, n: int, noise: Noise, level: float = 0.95
 ) -> tuple[float, float]:
     r"""Where one new run falls, given the mean of ``n`` runs.
 
     .. math:: \bar x \pm t_{\nu, (1 + level) / 2} \; s \sqrt{1 + 1 / n}
 
     Wider than a confidence interval of the mean: a published number is one run, and
-    scatters as one. NaN where there is no spread to go by.
+    scatters as one. NaN where there is no noise to go by.
     """
-    if not spread.is_known or n < 1:
+    if not noise.is_known or n < 1:
         return float("nan"), float("nan")
-    half = stats.t.ppf((1 + level) / 2, spread.df) * spread.sd * np.sqrt(1 + 1 / n)
+    half = stats.t.ppf((1 + level) / 2, noise.df) * noise.sd * np.sqrt(1 + 1 / n)
     return float(mean - half), float(mean + half)
 
 
-def verdict(paper: float, mean: float, n: int, spread: Spread) -> str:
+def verdict(paper: float, mean: float, n: int, noise: Noise) -> str:
     """``agrees`` if the published run lies in the prediction interval, else ``differs``.
 
-    One run of ours gives no verdict, however well the spread is known from others, and
+    One run of ours gives no verdict, however well the noise is known from others, and
     neither do runs that came out equal, or a number that is not known.
     """
     if n < 2:
         return f"no verdict (n = {n})"
-    if not spread.is_known:
-        return "no verdict (spread unknown)"
+    if not noise.is_known:
+        return "no verdict (noise unknown)"
     if np.isnan([paper, mean]).any():
         return "no verdict (a number is not known)"
-    low, high = prediction_interval(mean, n, spread)
+    low, high = prediction_interval(mean, n, noise)
     return "agrees" if low <= paper <= high else "differs"
 
 
-def least_difference(spread: Spread, n1: int = 1, n2: int = 1, level: float = 0.95) -> float:
+def least_difference(noise: Noise, n1: int = 1, n2: int = 1, level: float = 0.95) -> float:
     r"""The smallest difference of two means that the noise does not explain.
 
     .. math:: t_{\nu, (1 + level) / 2} \; s \sqrt{1 / n_1 + 1 / n_2}
     """
-    if not spread.is_known:
+    if not noise.is_known:
         return float("nan")
-    return float(stats.t.ppf((1 + level) / 2, spread.df) * spread.sd * np.sqrt(1 / n1 + 1 / n2))
+    return float(stats.t.ppf((1 + level) / 2, noise.df) * noise.sd * np.sqrt(1 / n1 + 1 / n2))
 
 
 def runs_needed(difference: float, sd: float, level: float = 0.95) -> int:
@@ -136,7 +136,7 @@ def runs_needed(difference: float, sd: float, level: float = 0.95) -> int:
         )
     z = stats.norm.ppf((1 + level) / 2)  # less than any t, so it starts low
     n = max(2, int(2 * (z * sd / difference) ** 2))
-    while least_difference(Spread(sd, 2 * (n - 1)), n, n, level) >= abs(difference):
+    while least_difference(Noise(sd, 2 * (n - 1)), n, n, level) >= abs(difference):
         n += 1
     return n
 
@@ -177,7 +177,7 @@ def compare_methods(runs: pd.DataFrame, baseline: str, value: str = "top1") -> p
         terms = slice(1, 1 + len(others))
         table["difference"] = fit.params[terms]
         df = len(runs) - design.shape[1]  # the design has full rank: its runs are connected
-        if df > 0 and Spread(float(np.sqrt(fit.ssr / df)), df).is_known:
+        if df > 0 and Noise(float(np.sqrt(fit.ssr / df)), df).is_known:
             table[["low", "high"]] = fit.conf_int()[terms]
             table["p"] = fit.pvalues[terms]
             table["p_holm"] = multipletests(fit.pvalues[terms], method="holm")[1]
@@ -246,13 +246,13 @@ def published_noise(table: pd.DataFrame) -> pd.DataFrame:
         tail = block[block.index.get_level_values("imbalance_factor") > 1]
         first, second = tail["class_balanced"], tail["effective_number"]
         copied = int((first == second).sum())
-        spread = paired_sd(first, second) if copied < len(tail) else Spread(float("nan"), 0)
-        rows.append((dataset, "long tail", len(tail), copied, *spread, *spread.interval()))
+        noise = paired_sd(first, second) if copied < len(tail) else Noise(float("nan"), 0)
+        rows.append((dataset, "long tail", len(tail), copied, *noise, *noise.interval()))
         balanced = block[block.index.get_level_values("imbalance_factor") == 1]
         values = balanced.filter(["softmax", *SOFTMAX_WHEN_BALANCED]).to_numpy().ravel()
         values = values[~np.isnan(values)]
-        spread = pooled_sd([values])
+        noise = pooled_sd([values])
         copied = len(values) - len(np.unique(values))
-        rows.append((dataset, "balanced", len(values), copied, *spread, *spread.interval()))
+        rows.append((dataset, "balanced", len(values), copied, *noise, *noise.interval()))
     names = ["dataset", "estimate", "cells", "copied", "sd", "df", "low", "high"]
     return pd.DataFrame(rows, columns=names)

@@ -15,7 +15,7 @@ from lt_core.parameters import listed
 from lt_core.tables.plans import Row, Table, find_row, get, published
 from lt_core.tables.plans import plan as full_plan
 from lt_core.tables.statistics import (
-    Spread,
+    Noise,
     compare_methods,
     pooled_sd,
     prediction_interval,
@@ -39,7 +39,7 @@ OTHER_IMAGES = "other images than the published list"
 ACCURACIES = ("top1", "top1_rebalanced", "top1_best")
 COLUMNS = (
     *PROTOCOL,
-    *("method", "beyond", "rebalanced", "full", "n", "planned", "mean", "sd", "mean_best"),
+    *("method", "added", "rebalanced", "full", "n", "planned", "mean", "sd", "mean_best"),
     *GROUPS,
     *("pooled_sd", "df", "low", "high", "paper", "verdict", "verdict_best"),
     *("seeds", "values", "keys"),
@@ -85,11 +85,11 @@ def cells(
         replicas = [
             part for _, runs in groups for _, part in runs.groupby("data_sha256", dropna=False)
         ]
-        spreads = {name: pooled_sd([part[name] for part in replicas]) for name in ACCURACIES}
+        noises = {name: pooled_sd([part[name] for part in replicas]) for name in ACCURACIES}
         for (method, variant, _), part in groups:
             for position, (row, its_variant) in enumerate(rows):
                 if (method, variant) == (row.method, its_variant):
-                    found.append(_cell(row, part, entry, spreads) | {"position": position})
+                    found.append(_cell(row, part, entry, noises) | {"position": position})
     datasets = list(dict.fromkeys([*entry.datasets, *runs["dataset"]]))
     orders = {"dataset": lambda names: names.map(datasets.index), "imbalance_factor": lambda f: -f}
     frame = pd.DataFrame(found, columns=[*COLUMNS, "position"]).sort_values(
@@ -118,7 +118,7 @@ def by_class(
     return counts, found
 
 
-def fullest(cells: pd.DataFrame) -> pd.DataFrame:
+def largest_experiment(cells: pd.DataFrame) -> pd.DataFrame:
     """The cells of the experiment with the most runs; of two alike, the one run in full.
 
     One experiment is one data set, network, recipe and so on; factors and methods differ.
@@ -136,7 +136,7 @@ def covered(cells: pd.DataFrame) -> pd.DataFrame:
     A line for each data set and factor. Reduced is what has another network than the data
     set's own, or a shortened or changed recipe. Rows that only we have are not counted.
     """
-    own = cells[~cells["beyond"].astype(bool)]
+    own = cells[~cells["added"].astype(bool)]
     usual = own["model"] == [data.info(name).model for name in own["dataset"]]
     full = own["full"].astype(bool) & usual
     state = np.select([own["n"] == 0, full], [0, 2], 1)
@@ -315,14 +315,14 @@ def _rows(
     return found
 
 
-def _cell(row: Row, runs: pd.DataFrame, entry: Table, spreads: Mapping[str, Spread]) -> dict:
+def _cell(row: Row, runs: pd.DataFrame, entry: Table, noises: Mapping[str, Noise]) -> dict:
     suffix = "_rebalanced" if row.rebalanced else ""
     first = runs.iloc[0]
     finished = runs.dropna(subset=[f"top1{suffix}"])
     values = finished[f"top1{suffix}"].astype(float)
     best = values.iloc[:0] if row.rebalanced else finished["top1_best"].dropna().astype(float)
-    n, spread = len(values), spreads[f"top1{suffix}"]
-    low, high = prediction_interval(values.mean(), n, spread)
+    n, noise = len(values), noises[f"top1{suffix}"]
+    low, high = prediction_interval(values.mean(), n, noise)
     paper, reason, sd = *_paper(row, first, entry), values.std()
     if len(finished["data_sha256"].unique()) > 1:  # their scatter is not that of the seeds
         paper, reason, sd, low, high = np.nan, "its seeds saw different images", *[np.nan] * 3
@@ -331,16 +331,16 @@ def _cell(row: Row, runs: pd.DataFrame, entry: Table, spreads: Mapping[str, Spre
     elif reason:
         judged = (f"no verdict ({reason})",) * 2
     else:
-        judged = verdict(paper, values.mean(), n, spread), "no verdict (best epoch unknown)"
+        judged = verdict(paper, values.mean(), n, noise), "no verdict (best epoch unknown)"
         if len(best):
-            judged = judged[0], verdict(paper, best.mean(), len(best), spreads["top1_best"])
+            judged = judged[0], verdict(paper, best.mean(), len(best), noises["top1_best"])
     groups = {name: finished[f"top1_{name}{suffix}"].astype(float).mean() for name in GROUPS}
     return {
         **{name: first[name] for name in PROTOCOL},
-        **{"method": f"{row.label}{_unusual(first)}", "beyond": row.beyond},
+        **{"method": f"{row.label}{_unusual(first)}", "added": row.added},
         **{"rebalanced": row.rebalanced, "full": _is_full(first), "n": n, "planned": len(runs)},
         **{"mean": values.mean(), "sd": sd, "mean_best": best.mean(), **groups},
-        **{"pooled_sd": spread.sd, "df": spread.df, "low": low, "high": high, "paper": paper},
+        **{"pooled_sd": noise.sd, "df": noise.df, "low": low, "high": high, "paper": paper},
         **{"verdict": judged[0], "verdict_best": judged[1], "seeds": tuple(finished["seed"])},
         **{"values": tuple(values), "keys": tuple(finished["key"])},
     }

@@ -1,6 +1,6 @@
 """Many runs: several processes on a CPU, several streams on a GPU.
 
-A plan is a list of configurations, most wanted first. Finished runs are skipped,
+A plan is a list of configurations, the most important first. Finished runs are skipped,
 stopped ones resumed, and those that another process trains are left to it, so that
 any number of processes and machines can be given the same plan and store.
 """

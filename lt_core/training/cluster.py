@@ -120,10 +120,10 @@ def make(key: str, entry: Mapping, how: Mapping) -> dict:
         config = RunConfig.from_dict(entry)
         device = choose_device("cuda" if how["gpus"] else "cpu")
         images = Images(device, how["data_root"], how["download"], **how["loader"])
-        together = int(1 / how["gpus"]) if how["gpus"] else 1  # share the device, for the record
+        sharing = int(1 / how["gpus"]) if how["gpus"] else 1  # runs on the device, for the record
         with settings(device, how["deterministic"]):
             for pause in PAUSES:
-                outcome = interleaved([config], store, images, together, deadline, report)
+                outcome = interleaved([config], store, images, sharing, deadline, report)
                 if not outcome.busy:
                     break
                 time.sleep(pause)

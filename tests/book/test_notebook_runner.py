@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -488,6 +489,23 @@ def test_the_code_of_a_page_covers_the_records_that_ship(tmp_path, monkeypatch, 
     assert notebooks.code_sha256() != before
 
 
+def test_the_code_of_a_page_covers_the_package_but_what_no_notebook_imports(tmp_path, monkeypatch):
+    package = tmp_path / "lt_core"
+    files = ["cli.py", "book/pages.py", "tables/pages.py", "tables/cli.py"]
+    for name in files:
+        (package / name).parent.mkdir(parents=True, exist_ok=True)
+        (package / name).write_text("before")
+    monkeypatch.setattr(notebooks.lt_core, "__file__", str(package / "__init__.py"))
+    monkeypatch.setattr(records, "shipped", lambda folder: tmp_path / folder)
+    seen = [notebooks.code_sha256()]
+    for name in files:
+        (package / name).write_text("after")
+        seen.append(notebooks.code_sha256())
+    assert [new != old for old, new in itertools.pairwise(seen)] == [False, False, True, True]
+    here = Path(runs.__file__).parents[1]
+    assert all((here / name).is_file() for name in notebooks.LEFT_OUT)
+
+
 @pytest.mark.parametrize("package", notebooks.PACKAGES)
 def test_the_code_of_a_page_covers_the_versions_of_packages(monkeypatch, package):
     before, installed = notebooks.code_sha256(), notebooks.installed
@@ -532,7 +550,7 @@ def test_plain_papermill_keeps_runs_in_the_checkout(tmp_path, folder):
     (checkout / "lt_core").symlink_to(ROOT / "lt_core")
     shutil.copy(ROOT / "pyproject.toml", checkout)
     notebook = nbformat.read(ROOT / "notebooks/reproduce_table1.ipynb", as_version=4)
-    (trains,) = (i for i, cell in enumerate(notebook.cells) if "tables.page(" in cell.source)
+    (trains,) = (i for i, cell in enumerate(notebook.cells) if "tables.fill(" in cell.source)
     notebook.cells = notebook.cells[: trains + 1]  # the tables below it take their time
     nbformat.write(notebook, checkout / "notebooks/reproduce_table1.ipynb")
     source = os.path.relpath(checkout / "notebooks/reproduce_table1.ipynb", checkout / folder)

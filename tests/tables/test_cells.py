@@ -13,7 +13,7 @@ from made_up_records import full_and_short, of_the_paper, records
 from lt_core import losses, tables
 from lt_core.errors import ConfigError
 from lt_core.runs.records import of_store
-from lt_core.tables import pages, summary
+from lt_core.tables import filling, summary
 from lt_core.training import RunConfig, recipes
 
 
@@ -385,10 +385,12 @@ def test_a_row_with_other_parameters_keeps_its_name_beside_the_tables_own():
 
 def test_the_fullest_block_has_the_most_runs_and_of_two_alike_the_full_recipe():
     shown, _ = full_and_short()
-    assert set(tables.fullest(shown)["epochs"]) == {5}  # gala's runs are reduced ones only
+    assert set(tables.largest_experiment(shown)["epochs"]) == {
+        5
+    }  # gala's runs are reduced ones only
     softmax = shown[shown["method"] == "softmax"]
-    assert set(tables.fullest(softmax)["epochs"]) == {200}
-    assert tables.fullest(shown.assign(n=0)).empty
+    assert set(tables.largest_experiment(softmax)["epochs"]) == {200}
+    assert tables.largest_experiment(shown.assign(n=0)).empty
 
 
 def test_every_row_of_a_table_is_covered_in_full_or_reduced_or_not():
@@ -405,9 +407,9 @@ def test_every_row_of_a_table_is_covered_in_full_or_reduced_or_not():
 def test_a_reduced_experiment_of_one_method_has_no_company_and_a_full_one_needs_none():
     shown, _ = full_and_short()  # of the full recipe there is softmax only
     alone = shown[(shown["method"] == "softmax") & (shown["epochs"] == 5)]
-    kept = pages.with_company(pd.concat([shown, alone.assign(precision="bfloat16")]))
+    kept = filling.with_company(pd.concat([shown, alone.assign(precision="bfloat16")]))
     pd.testing.assert_frame_equal(kept, shown)
-    assert pages.with_company(shown.iloc[:0]).empty
+    assert filling.with_company(shown.iloc[:0]).empty
 
 
 def test_means_are_named_by_method_and_factor_where_there_are_runs():

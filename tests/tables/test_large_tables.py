@@ -7,7 +7,7 @@ import torch
 from own_images import write_listed
 
 from lt_core import models, tables
-from lt_core.book import reproduction
+from lt_core.book import reproduce_table
 from lt_core.models import weights
 
 nbformat = pytest.importorskip("nbformat", reason="needs the notebooks extra")
@@ -58,7 +58,7 @@ def test_a_notebook_runs_on_a_large_set(table, dataset, methods, tmp_path, monke
     resources = {"processes": 1, "data_root": str(tmp_path)}
     parameters = {"store": str(tmp_path / "runs"), "resources": resources}
     shown = executed(
-        reproduction.notebook_path(f"reproduce_{table}"),
+        reproduce_table.notebook_path(f"reproduce_{table}"),
         {**asked, **parameters, "metrics_path": str(metrics)},
     )
     assert tables.command(table, {**asked, "precision": "float32"}) in shown

@@ -13,7 +13,7 @@ def test_published_numbers_are_complete():
     table = tables.published("table1")
     assert len(table) == 3 * 4 * 8
     assert table["top1"].between(0, 100).all()
-    papers = {row.label for row in tables.get("table1").rows if not row.beyond}
+    papers = {row.label for row in tables.get("table1").rows if not row.added}
     assert set(table["method"]) == papers - {"gala", "gala+rebalance"}
     assert table.set_index(["dataset", "imbalance_factor", "method"])["top1"][
         ("cifar100", 100, "icb")
@@ -33,18 +33,18 @@ def test_every_published_row_of_a_table_can_be_shown():
 def test_quick_table1_is_81_runs_and_36_beyond_the_papers():
     plan = tables.plan("table1", dataset="digits", seeds=3)
     assert len(plan) == len({config.key for config in plan}) == 81 + 36
-    beyond = {row.method for row in tables.get("table1").rows if row.beyond}
-    assert beyond == {"ldam", "balanced_softmax", "logit_adjustment", "gcl"}
-    assert sum(config.method in beyond for config in plan) == 3 * 3 * 4
+    added = {row.method for row in tables.get("table1").rows if row.added}
+    assert added == {"ldam", "balanced_softmax", "logit_adjustment", "gcl"}
+    assert sum(config.method in added for config in plan) == 3 * 3 * 4
     papers = tables.plan("table1", dataset="cifar10", seeds=3)
-    assert not beyond & {config.method for config in papers}
+    assert not added & {config.method for config in papers}
     assert {config.imbalance_factor for config in plan} == {100, 10, 1}
     assert {config.seed for config in plan} == {0, 1, 2}
     assert "gala" in {config.method for config in plan}  # once: +rebalance needs no run
     assert {config.recipe for config in plan} == {"digits"}
 
 
-def test_plan_is_most_wanted_first():
+def test_a_plan_begins_with_the_most_important():
     plan = tables.plan("table1", dataset="cifar10", methods=["softmax", "focal"], seeds=2)
     order = [(config.imbalance_factor, config.seed, config.method) for config in plan]
     assert order[:4] == [
@@ -89,14 +89,14 @@ def test_full_table1_is_the_papers_size_and_the_grid_crosses_losses_and_recipes(
     assert {config.recipe for config in plan} == {"ldam_drw", "gala"}
 
 
-def test_the_wanted_runs_begin_with_factor_100_and_end_with_balanced_data():
-    plan = tables.wanted()
+def test_the_runs_of_all_tables_begin_with_factor_100_and_end_with_balanced_data():
+    plan = tables.plan_all()
     first, last = plan[0], plan[-1]
     assert (first.dataset, first.imbalance_factor, first.method) == ("cifar10", 100, "softmax")
     assert last.imbalance_factor == 1
     anew = [config for config in plan if config.subset_seed]
     assert {(config.seed, config.subset_seed) for config in anew} == {(k, k) for k in range(1, 5)}
-    few = tables.wanted(model="resnet_rehearsal", epochs=3, seeds=1)
+    few = tables.plan_all(model="resnet_rehearsal", epochs=3, seeds=1)
     assert {config.key for config in few}.isdisjoint(config.key for config in plan)
     assert {config.seed for config in few if not config.subset_seed} == {0}
 
@@ -174,4 +174,4 @@ def test_seeds_are_a_number_of_runs_or_a_list(seeds):
         tables.plan("table1", "digits", seeds=seeds)
     if seeds is not None:  # there: as many as the table wants
         with pytest.raises(ConfigError, match="seeds: expected"):
-            tables.wanted(seeds=seeds)
+            tables.plan_all(seeds=seeds)

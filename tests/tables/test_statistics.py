@@ -12,7 +12,7 @@ from scipy import stats
 from lt_core import tables
 from lt_core.errors import ConfigError
 from lt_core.tables import statistics
-from lt_core.tables.statistics import Spread
+from lt_core.tables.statistics import Noise
 
 
 def test_pooled_sd_by_hand():
@@ -41,7 +41,7 @@ def test_paired_sd_recovers_the_noise_of_one_run():
 
 
 def test_prediction_interval_by_hand():
-    low, high = statistics.prediction_interval(70.0, 4, Spread(2.0, 8))
+    low, high = statistics.prediction_interval(70.0, 4, Noise(2.0, 8))
     half = 2.306004135 * 2.0 * np.sqrt(1.25)  # t of 8 degrees at 97.5 %
     assert (low, high) == (pytest.approx(70 - half), pytest.approx(70 + half))
 
@@ -68,16 +68,16 @@ def test_interval_of_the_standard_deviation_covers():
 
 
 def test_verdict_at_the_border_and_without_grounds():
-    spread = Spread(1.0, 10)
+    spread = Noise(1.0, 10)
     _, high = statistics.prediction_interval(70.0, 3, spread)
     assert statistics.verdict(high - 1e-6, 70.0, 3, spread) == "agrees"
     assert statistics.verdict(high + 1e-6, 70.0, 3, spread) == "differs"
     assert statistics.verdict(70.0, 70.0, 1, spread) == "no verdict (n = 1)"
-    assert statistics.verdict(70.0, 70.0, 3, Spread(float("nan"), 0)).startswith("no verdict")
+    assert statistics.verdict(70.0, 70.0, 3, Noise(float("nan"), 0)).startswith("no verdict")
 
 
 def test_least_difference_by_hand():
-    assert statistics.least_difference(Spread(0.5, 10**6)) == pytest.approx(
+    assert statistics.least_difference(Noise(0.5, 10**6)) == pytest.approx(
         1.959964 * 0.5 * np.sqrt(2), rel=1e-4
     )
 
@@ -104,7 +104,7 @@ def test_runs_needed_finds_every_second_difference_of_that_size():
     n = statistics.runs_needed(1.0, 1.0)
     runs = rng.normal(0, 1.0, (2, 4000, n)) + np.array([[[0.0]], [[1.0]]])
     spread = np.sqrt(runs.var(axis=2, ddof=1).mean(axis=0))
-    least = np.array([statistics.least_difference(Spread(sd, 2 * (n - 1)), n, n) for sd in spread])
+    least = np.array([statistics.least_difference(Noise(sd, 2 * (n - 1)), n, n) for sd in spread])
     found = np.mean(runs[1].mean(axis=1) - runs[0].mean(axis=1) > least)
     assert found == pytest.approx(0.5, abs=0.06)
 
@@ -262,15 +262,15 @@ def test_without_the_baseline_nothing_is_compared():
     assert statistics.compare_methods(uneven()[:0], "a").empty
 
 
-@pytest.mark.parametrize("spread", [Spread(float("nan"), 0), Spread(0.0, 4), Spread(1e-15, 4)])
+@pytest.mark.parametrize("spread", [Noise(float("nan"), 0), Noise(0.0, 4), Noise(1e-15, 4)])
 def test_a_spread_of_nothing_judges_nothing(spread):
     """Neither without repeated runs nor where all of them came out equal."""
     assert not spread.is_known
     assert np.isnan(statistics.prediction_interval(70.0, 3, spread)).all()
     assert np.isnan(statistics.least_difference(spread, 3, 3))
     assert np.isnan(spread.interval()).all()
-    assert statistics.verdict(71.0, 70.0, 3, spread) == "no verdict (spread unknown)"
-    assert Spread(1e-3, 4).is_known
+    assert statistics.verdict(71.0, 70.0, 3, spread) == "no verdict (noise unknown)"
+    assert Noise(1e-3, 4).is_known
 
 
 def test_what_is_not_a_number_is_missing_and_never_judged():
@@ -279,7 +279,7 @@ def test_what_is_not_a_number_is_missing_and_never_judged():
     assert statistics.paired_sd([3, nan, 1], [1, 4, 5]) == (pytest.approx(np.sqrt(5)), 2)
     assert statistics.paired_sd([], []).df == 0
     for paper, mean in ((nan, 70.0), (70.0, nan)):
-        assert statistics.verdict(paper, mean, 3, Spread(1.0, 9)).startswith("no verdict")
+        assert statistics.verdict(paper, mean, 3, Noise(1.0, 9)).startswith("no verdict")
 
 
 def test_noise_of_the_published_table():

@@ -16,7 +16,7 @@ from lt_core.training.metrics import class_accuracy
 
 
 @dataclass(frozen=True)
-class Recording:
+class SampleGradients:
     """Gradients at each sample's own logit, in the order in which training met them.
 
     ``target`` ``(epochs, N)``; ``gradient`` ``(epochs, N)``: g = 1 - p_y of the raw logits,
@@ -36,11 +36,11 @@ class Recording:
         return np.stack([np.where(self.target == c, values, 0).sum(axis=1) for c in classes], 1)
 
 
-def record(
+def sample_gradients(
     config: RunConfig,
     data_root: str | os.PathLike | None = None,
     device: str | torch.device | None = None,
-) -> Recording:
+) -> SampleGradients:
     """Train like :func:`~lt_core.training.train`, keep the gradients and store no run.
 
     The steps are the engine's own, without CUDA graphs; hooks look on. Raises
@@ -82,4 +82,4 @@ def record(
     )
     prediction = engine.logits.argmax(dim=1).cpu().numpy()
     accuracy = class_accuracy(prediction, evaluated.targets.numpy(), train.num_classes)
-    return Recording(*kept, accuracy)
+    return SampleGradients(*kept, accuracy)

@@ -12,11 +12,11 @@ import stores
 from made_up_records import records
 
 from lt_core import cli, parameters, runs, tables, training
-from lt_core.book import notebooks, reproduction
+from lt_core.book import notebooks, reproduce_table
 from lt_core.errors import ConfigError, Unfinished
 from lt_core.parameters import listed
 from lt_core.runs.records import committed
-from lt_core.tables import pages, rendering
+from lt_core.tables import filling, rendering
 
 OPTIONS = [
     {"methods": None},
@@ -58,15 +58,17 @@ def every_page(found: pd.DataFrame, table: str, plan: list, methods: object) -> 
     """All that notebooks draw from the records ``found``; returns the cells."""
     shown = tables.cells(found, table, plan, methods)
     classes = pd.DataFrame(columns=["key", "class_rank", "images", "accuracy"])
-    main = tables.fullest(shown)
-    for cells in (shown, pages.with_company(main)):
+    main = tables.largest_experiment(shown)
+    for cells in (shown, filling.with_company(main)):
         made = [tables.render(cells), tables.render_groups(cells)]
         made += [tables.render_cost(cells, found), tables.render_trace(tables.trace(cells))]
         assert "nan" not in " ".join(map(str, made)) + " ".join(table.html for table in made)
         sentences = [tables.coverage(cells), tables.flattery(cells)]
         sentences += [tables.provenance(cells, found)]
         assert "nan" not in " ".join(sentences)
-        assert all(np.isfinite(value) for value in tables.means(tables.fullest(cells)).values())
+        assert all(
+            np.isfinite(value) for value in tables.means(tables.largest_experiment(cells)).values()
+        )
     for factor in [*main["imbalance_factor"].unique(), 3]:
         differences = tables.differences(main, factor)
         sentences = [tables.significance(differences), str(tables.render_differences(differences))]
@@ -111,7 +113,7 @@ OF_THE_COMMAND_LINE = [
 def test_the_printed_command_is_one_that_the_command_line_takes(table, option, monkeypatch):
     request, taken = requested(table, option), {}
     monkeypatch.setattr(
-        reproduction, "notebook", lambda table, asked, *_, **__: taken.update(asked)
+        reproduce_table, "through_notebook", lambda table, asked, *_, **__: taken.update(asked)
     )
     words = shlex.split(tables.command(table, request))
     cli.app(args=words[1:], standalone_mode=False)
@@ -119,7 +121,7 @@ def test_the_printed_command_is_one_that_the_command_line_takes(table, option, m
 
 
 def test_a_page_of_records_trains_nothing_and_says_how_to():
-    page = tables.page("table3", {"dataset": None, "seeds": 3})
+    page = tables.fill("table3", {"dataset": None, "seeds": 3})
     assert page.unfinished is None
     assert set(page.cells["dataset"]) <= set(tables.get("table3").datasets)
     assert len(page.main[list(rendering.BLOCK)].drop_duplicates()) <= 1
@@ -134,7 +136,7 @@ def test_a_page_shows_what_there_is_and_keeps_what_stopped_it(tmp_path, monkeypa
 
     monkeypatch.setattr(training, "reproduce", stopped)
     request = {"dataset": "digits", "methods": ["softmax", "focal"]}
-    page = tables.page("table1", request, tmp_path, quick=True)
+    page = tables.fill("table1", request, tmp_path, quick=True)
     assert "no time is left" in str(page.unfinished)
     assert page.cells[["method", "n"]].to_numpy().tolist() == [["softmax", 1], ["focal", 0]]
     assert set(page.cells["planned"]) == {2}  # the quick size
@@ -156,7 +158,7 @@ SMALLEST = {"dataset": "digits", "imbalance_factors": [1.0], "seeds": 1, "epochs
 )
 def test_a_tables_notebook_makes_the_least_that_can_be_asked_for(table, asked, tmp_path):
     """As ``lt-core reproduce TABLE`` does, on digits, one epoch long."""
-    text = reproduction.notebook(table, SMALLEST | asked, tmp_path, processes=1)
+    text = reproduce_table.through_notebook(table, SMALLEST | asked, tmp_path, processes=1)
     assert "REDUCED" in text
     rows = listed(asked["methods"])
     assert all(f"\n{row} " in text for row in rows)
@@ -167,14 +169,14 @@ def test_a_tables_notebook_makes_the_least_that_can_be_asked_for(table, asked, t
 
 @pytest.mark.slow
 def test_the_page_of_the_images_has_nothing_to_say_of_a_factor_that_was_not_run(tmp_path):
-    path = reproduction.notebook_path("table1_on_images")
+    path = reproduce_table.notebook_path("table1_on_images")
     notebooks.run(path, tmp_path / "page.ipynb", {"factor": 7})
 
 
 @pytest.mark.parametrize("table", tables.names())
 def test_a_tables_notebook_takes_what_its_command_offers(table):
     """Every option of ``lt-core reproduce`` that says which runs is a parameter of the notebook."""
-    declared = notebooks.parameters_of(reproduction.notebook_path(f"reproduce_{table}"))
+    declared = notebooks.parameters_of(reproduce_table.notebook_path(f"reproduce_{table}"))
     asked = SMALLEST | {"methods": ["softmax"], "model": "resnet32", "precision": "bfloat16"}
     asked |= {"overrides": {}}
     assert asked.keys() | {"store", "resources"} <= declared.keys()
@@ -183,7 +185,7 @@ def test_a_tables_notebook_takes_what_its_command_offers(table):
 @pytest.mark.parametrize("dataset", ["digits", "cifar10", "tinyimagenet32"])
 @pytest.mark.parametrize("table", tables.names())
 def test_a_tables_notebook_makes_the_runs_that_its_command_plans(table, dataset):
-    declared = notebooks.parameters_of(reproduction.notebook_path(f"reproduce_{table}"))
+    declared = notebooks.parameters_of(reproduce_table.notebook_path(f"reproduce_{table}"))
     by_default = {
         name: parameter.default
         for name, parameter in declared.items()
@@ -206,19 +208,19 @@ def made(monkeypatch):
     return plans
 
 
-def test_what_is_wanted_needs_no_notebook(made, tmp_path):
+def test_the_runs_of_all_tables_need_no_notebook(made, tmp_path):
     request = {"dataset": "cifar10", "model": "resnet_rehearsal", "seeds": 1, "epochs": 40}
-    text = reproduction.notebook("wanted", request, tmp_path, processes=1)
-    assert made == [tables.wanted(**request)]
-    assert text == f"all {len(made[0])} wanted runs are in {tmp_path}"
-    with pytest.raises(ConfigError, match="output: 'wanted' has no notebook"):
-        reproduction.notebook("wanted", request, tmp_path, tmp_path / "x.ipynb")
+    text = reproduce_table.through_notebook("all", request, tmp_path, processes=1)
+    assert made == [tables.plan_all(**request)]
+    assert text == f"all {len(made[0])} runs are in {tmp_path}"
+    with pytest.raises(ConfigError, match="output: 'all' has no notebook"):
+        reproduce_table.through_notebook("all", request, tmp_path, tmp_path / "x.ipynb")
 
 
 @pytest.mark.parametrize("dataset", ["digits", "tinyimagenet", "cifar_10"])
 def test_data_that_nothing_wants_are_refused(made, tmp_path, dataset):
-    with pytest.raises(ConfigError, match="unknown data set of the wanted runs"):
-        reproduction.direct("wanted", {"dataset": dataset}, tmp_path)
+    with pytest.raises(ConfigError, match="unknown data set of the tables"):
+        reproduce_table.directly("all", {"dataset": dataset}, tmp_path)
     assert made == []
 
 
@@ -227,6 +229,6 @@ def test_a_run_that_was_set_aside_is_named_below_the_table(made, tmp_path):
     stores.add_run(tmp_path, config.key)
     stores.edited(stores.add_run(tmp_path, "f" * 16).path, lambda result: result.update(key="e"))
     request = {"methods": "softmax", "imbalance_factors": [100], "seeds": 1}
-    text = reproduction.direct("table1", request, tmp_path)
+    text = reproduce_table.directly("table1", request, tmp_path)
     assert "softmax  60.0 (n=1)" in text
     assert f"\nset aside, not counted: {tmp_path / ('f' * 16)}" in text

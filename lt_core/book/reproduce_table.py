@@ -1,4 +1,4 @@
-"""Reproducing a table: through its notebook, or directly."""
+"""``lt-core reproduce``: the runs of a table, through the table's notebook or directly."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lt_core.training import RunConfig
 
 
-def notebook(
+def through_notebook(
     table: str,
     request: Mapping,
     store: str | os.PathLike,
@@ -27,12 +27,12 @@ def notebook(
 
     ``request`` says which part of the table (arguments of :func:`lt_core.tables.plan`),
     ``resources`` how it is made (arguments of :func:`lt_core.training.reproduce`).
-    ``"wanted"`` spans all tables and has no notebook: :func:`direct` trains its runs.
+    ``"all"`` spans the tables and has no notebook: :func:`directly` trains its runs.
     """
-    if table == "wanted":
+    if table == "all":
         if output is not None:
-            raise ConfigError("output: 'wanted' has no notebook to be executed; leave it out")
-        return direct(table, request, store, **resources)
+            raise ConfigError("output: 'all' has no notebook to be executed; leave it out")
+        return directly(table, request, store, **resources)
     request = {"dataset": "digits", **request}
     plan = tables.plan(table, **request)
     from lt_core.book import notebooks  # after the names were checked: they import torch
@@ -65,7 +65,7 @@ def notebook(
     return f"{_text(table, plan, store, request)}\n\nexecuted notebook: {output}"
 
 
-def direct(
+def directly(
     table: str,
     request: Mapping,
     store: str | os.PathLike,
@@ -74,12 +74,12 @@ def direct(
 ) -> str:
     """Train the same runs without papermill; returns the table as text.
 
-    ``shard="1/4"`` trains every fourth run, from the first. ``"wanted"`` stands for the missing
-    runs of all tables, the most important first.
+    ``shard="1/4"`` trains every fourth run, from the first. ``"all"`` stands for the runs of all
+    tables, the most important first.
     """
     part = slice(None) if shard is None else _shard(shard)
-    is_table = table != "wanted"
-    plan = tables.plan(table, **{"dataset": "digits", **request}) if is_table else _wanted(request)
+    is_table = table != "all"
+    plan = tables.plan(table, **{"dataset": "digits", **request}) if is_table else _every(request)
     mine = plan[part]
     try:
         training.reproduce(mine, store, **resources)
@@ -89,7 +89,7 @@ def direct(
         raise
     if is_table:
         return _text(table, plan, store, request)
-    return f"all {len(mine)} wanted runs are in {store}"
+    return f"all {len(mine)} runs are in {store}"
 
 
 def notebook_path(name: str) -> Path:
@@ -105,11 +105,11 @@ def notebook_path(name: str) -> Path:
     return path
 
 
-def _wanted(request: Mapping) -> list[RunConfig]:
+def _every(request: Mapping) -> list[RunConfig]:
     for name in request:
         if name in ("imbalance_factors", "methods", "overrides"):
-            raise ConfigError(f"{name}: 'wanted' takes the missing runs of all; leave it out")
-    return tables.wanted(**request)
+            raise ConfigError(f"{name}: 'all' is every run of the tables; leave it out")
+    return tables.plan_all(**request)
 
 
 def _text(table: str, plan: list, store: str | os.PathLike, request: Mapping) -> str:

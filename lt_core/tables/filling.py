@@ -12,14 +12,14 @@ from lt_core import errors, training
 from lt_core.runs import default_store, records
 from lt_core.tables.plans import get, plan
 from lt_core.tables.sentences import command
-from lt_core.tables.summary import BLOCK, cells, differences, fullest, means
+from lt_core.tables.summary import BLOCK, cells, differences, largest_experiment, means
 
 #: How a table is rehearsed on a CPU.
 REHEARSAL = {"model": "resnet_rehearsal", "epochs": 40, "seeds": 3}
 
 
 @dataclass(frozen=True)
-class Page:
+class FilledTable:
     """The cells of a table and the results they come from.
 
     ``main`` are the cells of the experiment with the most runs, which figures draw at
@@ -39,7 +39,7 @@ class Page:
         """Per data set the differences from softmax at ``factor``, where noise is known."""
         found = {}
         for name, part in self.cells[self.cells["n"] > 0].groupby("dataset", sort=False):
-            table = differences(fullest(part), self.factor)
+            table = differences(largest_experiment(part), self.factor)
             if table["p_holm"].notna().any():
                 found[name] = table
         return found
@@ -51,13 +51,13 @@ class Page:
         return counts | {"published": int(self.cells["paper"].notna().sum())} | means(self.main)
 
 
-def page(
+def fill(
     table: str,
     request: Mapping[str, object],
     store: str | os.PathLike | None = None,
     resources: Mapping[str, object] | None = None,
     quick: bool = False,
-) -> Page:
+) -> FilledTable:
     """Make the runs of ``request`` that ``store`` lacks, and gather what the table's page shows.
 
     ``request`` are arguments of :func:`lt_core.tables.plan`, ``resources`` those of
@@ -85,11 +85,11 @@ def page(
         ours = runs["dataset"].isin(entry.datasets) & (runs["subset_seed"] == 0)
         runs = runs[ours & runs["imbalance_factor"].isin(entry.factors)]
         shown = with_company(cells(runs, table, None, request.get("methods")))
-    main = fullest(shown)
+    main = largest_experiment(shown)
     factors = set(main["imbalance_factor"])
     factor = 100 if 100 in factors else max(factors, default=100)
     commands = _commands(table, request, planned)
-    return Page(shown, main, factor, results, commands, unfinished)
+    return FilledTable(shown, main, factor, results, commands, unfinished)
 
 
 def with_company(cells: pd.DataFrame) -> pd.DataFrame:
