@@ -146,7 +146,10 @@ def reproduce(
         typer.Argument(help="table1, table2, table3, gala, grid, or all: the runs of all tables"),
     ],
     dataset: Annotated[
-        str | None, typer.Option(help="default: digits; folder:DIR for your own images")
+        str | None,
+        typer.Option(
+            help="default: digits; folder:DIR for your own images; both have recipes of their own"
+        ),
     ] = None,
     imbalance_factor: Annotated[
         str | None, typer.Option(help="comma-separated, default: the table's")
@@ -351,7 +354,7 @@ def doctor(device: Device = None) -> None:
     from lt_core.training.config import check_device
 
     check_device(device)
-    from lt_core import doctor as the_doctor
+    from lt_core.training import doctor as the_doctor
 
     for name, value in the_doctor.report(device).items():
         print(f"{name:<28} {value}")

@@ -108,7 +108,7 @@ ROOMS = [
     ("data", "losses", "models"),
     ("gradients", "margins", "rebalancing", "testing", "runs"),
     ("training",),
-    ("tables", "doctor"),
+    ("tables",),
     ("plots",),
     ("book",),
     ("cli",),

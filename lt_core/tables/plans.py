@@ -61,7 +61,12 @@ class Table:
     large: Mapping[str, Mapping] = field(default_factory=dict)
 
     def recipes_on(self, dataset: str) -> tuple[str, ...]:
-        """The recipes of the table on ``dataset``: its own, or the data set's where it has one."""
+        """The recipes that the table's runs on ``dataset`` are trained by.
+
+        ``recipes`` are for photographs of 32 and 64 pixels, whose own recipe is LDAM-DRW's. Any
+        other data set is trained by its own recipe in their place, digits for one; the caption of
+        the table names the recipe, and no published number stands beside such cells.
+        """
         if dataset in self.large:
             return (self.large[dataset]["recipe"],)
         own = data.info(dataset).recipe
@@ -142,10 +147,11 @@ def plan(
 ) -> list[RunConfig]:
     """The runs behind a table, or a part of it, the most important first: factors, then seeds.
 
-    ``None`` stands for what the table covers; for data sets that are not the table's own,
-    for the factors 100, 10 and 1 and the data set's own recipe. ``methods`` are labels of
-    rows or names of losses. ``seeds`` is how many, or which. ``model`` is another network
-    than the data set's own, ``overrides`` are fields of the recipe that are replaced.
+    ``None`` stands for what the table covers; for data sets that are not the table's own, for
+    the factors 100, 10 and 1. Unless a ``recipe`` is given, :meth:`Table.recipes_on` says which
+    the data set is trained by. ``methods`` are labels of rows or names of losses. ``seeds`` is
+    how many, or which. ``model`` is another network than the data set's own, ``overrides`` are
+    fields of the recipe that are replaced.
 
     Raises ConfigError for an unknown table, data set, method or recipe, with the nearest
     name, for a factor below 1 or one that leaves a class without an image, and for a list
