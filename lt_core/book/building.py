@@ -62,6 +62,7 @@ def build(
     work = root / (work or "_run")
     work.mkdir(parents=True, exist_ok=True)
     try:
+        # Two builds at once would put their pages together in one folder.
         with filelock.FileLock(work / "build.lock", timeout=0):
             pages = execute(root, quick=quick, jobs=jobs, store=store, work=work, only=only)
             book_pages.assemble(root, work / "source", {p.source: p.executed for p in pages})

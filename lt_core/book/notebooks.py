@@ -95,7 +95,7 @@ def run(
             status["results_sha256"] = results_sha256(store)
             write(beside(output, ".status.json"), json.dumps(status, indent=1))
         return status
-    if code == errors.BusyError.exit_code and status.get("state") != "failed":
+    if code == errors.BusyError.exit_code:
         raise errors.BusyError(f"{output}: another process is executing it; call again later")
     raise _error_of(status, code, log, path.name, output)
 
@@ -123,7 +123,7 @@ def read_status(output: str | os.PathLike) -> dict | None:
     """What is known of the last execution into ``output``, or None."""
     try:
         status = json.loads(read_bytes(beside(Path(output), ".status.json")))
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError, RecursionError):  # there is none, or it is damaged
         return None
     return status if isinstance(status, dict) and "source_sha256" in status else None
 

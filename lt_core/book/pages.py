@@ -107,7 +107,7 @@ def _figure_and_words(cell: nbformat.NotebookNode) -> list[nbformat.NotebookNode
             )
             cell.outputs = figure
             return [cell, words] if words.outputs else [cell]
-    del cell.metadata["mystnb"]["figure"]
+    del cell.metadata["mystnb"]["figure"]  # a caption without its figure would stand there
     return [cell]
 
 
@@ -115,6 +115,7 @@ def render(work: Path, html: Path) -> Path:
     """Run jupyter-book with warnings as errors and put its pages in place of the old ones."""
     built = work / "_build"
     shutil.rmtree(built, ignore_errors=True)  # a second, unchanged build would hide warnings
+    # Not the command, which PATH need not know.
     program = "from jupyter_book.cli.main import main; main()"
     command = [sys.executable, "-c", program, "build", str(work / "source")]
     command += ["--path-output", str(work), "-W", "--keep-going", "-n"]
@@ -122,7 +123,7 @@ def render(work: Path, html: Path) -> Path:
         command,
         capture_output=True,
         text=True,
-        env=os.environ | {"PYTHONWARNINGS": "ignore"},
+        env=os.environ | {"PYTHONWARNINGS": "ignore"},  # of Sphinx's own code, not of the book
         check=False,
     )
     log = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + done.stderr)  # colours
@@ -134,6 +135,7 @@ def render(work: Path, html: Path) -> Path:
         raise BookError(
             f"the book has {len(problems)} problems, all in {work}/build.log:\n  {shown}"
         )
+    # A folder that holds something else is not deleted.
     if os.path.lexists(html) and not (html / "searchindex.js").exists():
         raise BookError(f"{html}: is there and is no book; move it away or give another --out")
     html.parent.mkdir(parents=True, exist_ok=True)

@@ -33,7 +33,7 @@ def _execute(job: dict) -> int:
 
     output = Path(job["output"])
     output.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(beside(output, ".ipynb.lock"))
+    lock = filelock.FileLock(beside(output, ".ipynb.lock"))  # two would write into one output
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
@@ -64,7 +64,7 @@ def _execute(job: dict) -> int:
             partial.unlink()
     except KeyboardInterrupt:
         error = {"type": "KeyboardInterrupt", "message": "stopped"} | _cell_reached(partial)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would leave "running" behind
     stopped = error is not None and error["type"] == "KeyboardInterrupt"
     status["state"] = "stopped" if stopped else "failed" if error else "finished"
     status |= {"error": error, "ended": _now(), "seconds": round(time.monotonic() - began, 2)}
@@ -100,6 +100,7 @@ def _papermill(job: dict, partial: Path) -> dict | None:
                 raised = f"{shown.ename} {shown.evalue}".strip()
                 message = f"the cell raised {raised}; a notebook has to run to its end"
                 return _failure("NotebookError", message) | _place(number, cell)
+        # Papermill calls every cell completed when the kernel was killed.
         if "shell.execute_reply" not in cell.metadata.get("execution", {}):
             message = "the kernel never answered for this cell"
             return _failure("NotebookError", message) | _place(number, cell)
@@ -144,7 +145,7 @@ def _stop_alone() -> None:
 
 
 def _main() -> int:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the kernel would go on alone
     job = json.loads(sys.stdin.buffer.read())
     environment.when_gone(job["parent"], _stop_alone)
     try:
