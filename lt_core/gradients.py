@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from lt_core.errors import ConfigError
-from lt_core.losses.base import LongTailLoss
+from lt_core.losses.base import LongTailLoss, checked
 from lt_core.parameters import Range, convert
 
 
@@ -81,7 +81,11 @@ class GradientTracker:
         Raises :class:`~lt_core.errors.ConfigError` for shapes, types, labels or
         values that cannot be used, before anything is added.
         """
-        self._check(logits, target)
+        checked(_on_cpu(logits), _on_cpu(target))  # where values are looked at as well
+        if logits.shape[1] != self.num_classes:
+            raise ConfigError(
+                f"logits: expected shape (N, {self.num_classes}), got {tuple(logits.shape)}"
+            )
         target = target.to(self.positive.device)
         log_p = logits.to(self.positive.device, torch.float64).log_softmax(dim=1)
         own = target[:, None]
@@ -122,30 +126,9 @@ class GradientTracker:
         self.negative.zero_()
         self.samples.zero_()
 
-    def _check(self, logits: Tensor, target: Tensor) -> None:
-        for name, given in (("logits", logits), ("target", target)):
-            if not isinstance(given, Tensor):
-                raise ConfigError(f"{name}: expected a torch tensor, got a {type(given).__name__}")
-        if logits.ndim != 2 or logits.shape[1] != self.num_classes:
-            raise ConfigError(
-                f"logits: expected shape (N, {self.num_classes}), got {tuple(logits.shape)}"
-            )
-        if not logits.is_floating_point():
-            raise ConfigError(f"logits: expected floating point, got {logits.dtype}")
-        if target.shape != logits.shape[:1] or target.dtype != torch.int64:
-            raise ConfigError(
-                f"target: expected int64 of shape ({logits.shape[0]},), got {target.dtype} of "
-                f"shape {tuple(target.shape)}"
-            )
-        wrong = target[(target < 0) | (target >= self.num_classes)]
-        if wrong.numel():
-            raise ConfigError(
-                f"target: expected class indices from 0 to {self.num_classes - 1}, "
-                f"got {wrong[0].item()}"
-            )
-        broken = (~logits.isfinite().all(dim=1)).nonzero()
-        if broken.numel():
-            raise ConfigError(f"logits: row {broken[0].item()} is not finite")
-
     def __repr__(self) -> str:
         return f"GradientTracker(classes={self.num_classes}, samples={int(self.samples.sum())})"
+
+
+def _on_cpu(given: Tensor) -> Tensor:
+    return given.cpu() if isinstance(given, Tensor) else given

@@ -92,6 +92,17 @@ def test_jupyter_is_imported_only_where_it_is_used():
         assert foreign <= allowed, path
 
 
+def test_the_package_carries_every_file_that_is_no_module():
+    """Recipes, tables, the catalogue and figures are data: an installed package reads them too."""
+    setup = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    carried = set()
+    for package, patterns in setup["package-data"].items():
+        folder = ROOT / package.replace(".", "/")
+        carried |= {path for pattern in patterns for path in folder.glob(pattern)}
+    data = {path for path in (ROOT / "lt_core").rglob("*.*") if path.is_file()}
+    assert {path for path in data if path.suffix not in (".py", ".pyc")} <= carried
+
+
 def test_the_package_carries_what_its_pages_read():
     """An installed package has no checkout beside it: records, figures and reports ship."""
     shipped = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]

@@ -24,8 +24,16 @@ class LargeResNet(ResNet):
     """
 
     def __init__(
-        self, num_classes: int, block: type, layers: list[int], classifier: str, **options: int
+        self,
+        num_classes: int,
+        in_channels: int,
+        classifier: str,
+        block: type,
+        layers: list[int],
+        **options: int,
     ):
+        if in_channels != 3:
+            raise ConfigError(f"in_channels: expected 3, as photographs have, got {in_channels}")
         super().__init__(block, layers, **options)
         features = self.fc.in_features
         del self.fc, self.avgpool
@@ -40,38 +48,27 @@ class LargeResNet(ResNet):
         return self.classifier(self.embed(x))
 
 
-def _colour(in_channels: int) -> None:
-    if in_channels != 3:
-        raise ConfigError(f"in_channels: expected 3, as photographs have, got {in_channels}")
-
-
 def resnet10(num_classes: int, in_channels: int = 3, classifier: str = "linear") -> LargeResNet:
     """ResNet-10: 4.9 million parameters before the classifier, 512 features."""
-    _colour(in_channels)
-    return LargeResNet(num_classes, BasicBlock, [1, 1, 1, 1], classifier)
+    return LargeResNet(num_classes, in_channels, classifier, BasicBlock, [1, 1, 1, 1])
 
 
 def resnet18(num_classes: int, in_channels: int = 3, classifier: str = "linear") -> LargeResNet:
     """ResNet-18: 11.2 million parameters before the classifier, 512 features."""
-    _colour(in_channels)
-    return LargeResNet(num_classes, BasicBlock, [2, 2, 2, 2], classifier)
+    return LargeResNet(num_classes, in_channels, classifier, BasicBlock, [2, 2, 2, 2])
 
 
 def resnet50(num_classes: int, in_channels: int = 3, classifier: str = "linear") -> LargeResNet:
     """ResNet-50: 23.5 million parameters before the classifier, 2048 features."""
-    _colour(in_channels)
-    return LargeResNet(num_classes, Bottleneck, [3, 4, 6, 3], classifier)
+    return LargeResNet(num_classes, in_channels, classifier, Bottleneck, [3, 4, 6, 3])
 
 
 def resnet152(num_classes: int, in_channels: int = 3, classifier: str = "linear") -> LargeResNet:
     """ResNet-152: 58.1 million parameters before the classifier, 2048 features."""
-    _colour(in_channels)
-    return LargeResNet(num_classes, Bottleneck, [3, 8, 36, 3], classifier)
+    return LargeResNet(num_classes, in_channels, classifier, Bottleneck, [3, 8, 36, 3])
 
 
 def resnext50(num_classes: int, in_channels: int = 3, classifier: str = "linear") -> LargeResNet:
     """ResNeXt-50 (32 groups of width 4): 23.0 million parameters before the classifier."""
-    _colour(in_channels)
-    return LargeResNet(
-        num_classes, Bottleneck, [3, 4, 6, 3], classifier, groups=32, width_per_group=4
-    )
+    groups = {"groups": 32, "width_per_group": 4}
+    return LargeResNet(num_classes, in_channels, classifier, Bottleneck, [3, 4, 6, 3], **groups)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -122,15 +121,8 @@ def _known() -> list[str]:
 
 @functools.cache
 def _sha256(path: str) -> str:
-    digest = hashlib.sha256()
-    for block in _blocks(path):
-        digest.update(block)
-    return digest.hexdigest()
-
-
-def _blocks(path: str) -> Iterator[bytes]:
     try:
         with open(path, "rb") as file:
-            yield from iter(lambda: file.read(1 << 20), b"")
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error

@@ -22,7 +22,7 @@ from lt_core.tables.statistics import (
     verdict,
 )
 from lt_core.training import recipes
-from lt_core.training.config import RunConfig, changed_fields, overrides_text, variant_of
+from lt_core.training.config import RunConfig, overrides_text, variant_of
 
 #: Groups of classes, by their number of training images.
 GROUPS = ("many", "medium", "few")
@@ -279,7 +279,7 @@ def _changed(column: str, owner: str, numbers: str, recorded: str) -> str:
     try:
         given = dict(json.loads(numbers))
         if column == "overrides":
-            return overrides_text(changed_fields(owner, given))
+            return overrides_text(recipes.get(owner, given).changed())
         reduction = given.pop("reduction", "mean")
         return variant_of(owner, {"reduction": reduction, **losses.converted(owner, given)})
     except (ConfigError, ValueError, TypeError):  # a name that is no more, or no numbers

@@ -5,26 +5,11 @@ generators seeded by (seed, epoch): an :class:`EpochPlan`. So a run sees the sam
 images alone and packed, uninterrupted and resumed, on a CPU and on a GPU (there but
 for how AutoAugment's blends are rounded), and a captured CUDA graph holds nothing random.
 
-Three parts, beside the draws themselves in :mod:`.epoch_plan`:
-
-- :class:`ImageBank`: the images, uint8, padded and mirrored once. Runs on the same
-  data share it.
-- :class:`EpochFeed`: what one run reads in its current epoch. Its buffers keep their
-  addresses, so that captured graphs stay valid when the next epoch is loaded.
-- :class:`Normaliser`: uint8 to standardised floating point.
-
-A run::
-
-    bank = ImageBank(images, Augmentation(crop_padding=4, flip=True), device)
-    feed = EpochFeed(bank)
-    for epoch in range(epochs):
-        feed.load(bank.plan(seed, epoch))             # outside the graph
-        for start in range(0, bank.count, batch_size):
-            positions = torch.arange(...)             # places within the epoch
-            pixels = feed.batch(positions)            # inside the graph, as all that follows
-            target = targets[feed.order[positions]]
-            lam = feed.mixing(positions)              # None without mixup
-            images = normalise(pixels, lam)
+Beside the draws themselves (:mod:`.epoch_plan`) there are three parts. An :class:`ImageBank`
+has the images, uint8, padded and mirrored once; runs on the same data share it. An
+:class:`EpochFeed` is what one run reads in its current epoch; its buffers keep their addresses,
+so that captured graphs stay valid when the next epoch is loaded. A :class:`Normaliser` makes
+standardised floating point of uint8. ``Engine._step`` shows how they work together.
 """
 
 from __future__ import annotations
@@ -86,9 +71,6 @@ class ImageBank:
             (pixel, line, pixel, 1),
         )
 
-    def __len__(self) -> int:
-        return self.count
-
     def plan(self, seed: int, epoch: int) -> EpochPlan:
         """The draws of epoch ``epoch`` (from 0) of the run with seed ``seed``."""
         return draw_plan(self.augmentation, self.count, (self.height, self.width), seed, epoch)
@@ -132,10 +114,6 @@ class EpochFeed:
 
     def load(self, plan: EpochPlan) -> None:
         """Begin the epoch that ``plan`` describes; every buffer is written in place."""
-        if len(plan.order) != self.bank.count:
-            raise ConfigError(
-                f"plan: expected draws for {self.bank.count} images, got {len(plan.order)}"
-            )
         self.order.copy_(on_device(plan.order, self.order))
         self._rows.copy_(on_device(self.bank.window_rows(plan), self._rows))
         if self._mixing is not None:
@@ -198,10 +176,6 @@ class Normaliser:
         device="cpu",
         dtype: torch.dtype = torch.float32,
     ):
-        if len(mean) != len(std) or not all(value > 0 for value in std):
-            raise ConfigError(
-                f"mean and std: expected one value a channel and std above 0, got {mean} and {std}"
-            )
         scale = 1 / (255 * torch.tensor(std, dtype=torch.float64))
         shift = -torch.tensor(mean, dtype=torch.float64) / torch.tensor(std, dtype=torch.float64)
         # Repeated over a line of pixels: long inner loops are what a CPU vectorises.

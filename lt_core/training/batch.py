@@ -347,9 +347,11 @@ class EpochLines:
 class Progress:
     """A bar on a terminal, a line per run elsewhere; ``lines`` says where each run stands."""
 
-    def __init__(self, total: int, done: int, shown: bool):
+    def __init__(self, total: int, done: int, shown: bool, pause: float | None = None):
         self.total, self.done, self.shown = total, done, shown
-        self.bar = self.lines = None
+        self.bar = None
+        #: A process that another one started shows no bar, only these lines where it is told to.
+        self.lines = None if pause is None else EpochLines(pause=pause)
         self.already, self.began = done, time.monotonic()
 
     def __enter__(self) -> Progress:

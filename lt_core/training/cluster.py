@@ -18,7 +18,7 @@ from lt_core.data.own import FOLDERS
 from lt_core.errors import ConfigError, LtError, StoreError, TrainingError
 from lt_core.runs import Store, read
 from lt_core.runs.store import LOCKS
-from lt_core.training.batch import EpochLines, Outcome, Progress, interleaved
+from lt_core.training.batch import Outcome, Progress, interleaved
 from lt_core.training.config import RunConfig
 from lt_core.training.loop import Images, choose_device, settings
 
@@ -107,9 +107,7 @@ def make(key: str, entry: Mapping, how: Mapping) -> dict:
     folders = f"{os.environ.get(FOLDERS, '')}{os.pathsep}{how['folders']}".split(os.pathsep)
     os.environ[FOLDERS] = os.pathsep.join(dict.fromkeys(filter(None, folders)))
     store = Store(how["store"])
-    report = Progress(1, 0, shown=False)
-    if how["pause"] is not None:
-        report.lines = EpochLines(pause=how["pause"])
+    report = Progress(1, 0, shown=False, pause=how["pause"])
     until = how["until"]
     deadline = None if until is None else time.monotonic() + until - time.time()
     try:

@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 from lt_core import data, losses, models
 from lt_core.errors import ConfigError, unknown
 from lt_core.models import CLASSIFIERS
-from lt_core.parameters import Range, choice, convert, convert_fields, in_range, kinds_of, text_of
+from lt_core.parameters import Range, choice, convert, convert_fields, in_range, text_of
 from lt_core.training import recipes
 
 Seed = Annotated[int, Range(0, 2**31 - 1)]
@@ -114,10 +114,7 @@ class RunConfig:
         if takes_cosines and classifier != "cosine":
             raise ConfigError(f"classifier: {self.method} takes cosines, expected 'cosine'")
         name = info.recipe if self.recipe is None else self.recipe
-        choice("recipe", name, recipes.RECIPES)
-        overrides = changed_fields(name, self.overrides)
-        recipe = recipes.get(name, overrides)
-        overrides = {field: getattr(recipe, field) for field in overrides}
+        recipe = recipes.get(name, self.overrides)
         data.check_factor(self.imbalance_factor)
         if info.head_count is not None:  # listed sets have more images than any batch
             in_range("holdout", self.holdout, 0, info.head_count - 1)
@@ -135,7 +132,7 @@ class RunConfig:
             "model": model,
             "classifier": classifier,
             "recipe": name,
-            "overrides": overrides,
+            "overrides": recipe.changed(),
             "epochs": epochs,
         }
 
@@ -201,16 +198,6 @@ def variant_of(method: str, params: Mapping) -> str:
         for name, value in sorted(params.items())
         if value != defaults[name]
     )
-
-
-def changed_fields(recipe: str, overrides: Mapping) -> dict:
-    """Those ``overrides``, in their declared types, that are not the recipe's own numbers."""
-    own, kinds = recipes.get(recipe).numbers(), kinds_of(recipes.Recipe)
-    for name in overrides:
-        if name not in own:
-            raise unknown(f"field of recipe {recipe}", name, own)
-    given = {name: convert(name, value, kinds[name]) for name, value in overrides.items()}
-    return {name: value for name, value in given.items() if value != own[name]}
 
 
 def overrides_text(overrides: Mapping) -> str:

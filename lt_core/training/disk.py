@@ -187,13 +187,8 @@ class DiskEngine(Engine):
             with self._told():
                 self._evaluation()
             seen = int(self.seen)
-            return Readout(
-                (self.loss_sum, self.correct, self.diverged_at, self.usable),
-                seen,
-                len(self.test.targets),
-                self.recipe.batch_size,
-                {"skipped": self.images_per_epoch - seen} if self.damaged == "skip" else None,
-            )
+            skipped = {"skipped": self.images_per_epoch - seen}
+            return self._readout(seen, skipped if self.damaged == "skip" else None)
 
     def _evaluation(self) -> None:
         if self.ranks > 1:  # each rank's running statistics know its own images: take rank 0's

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -185,12 +185,12 @@ class Engine:
                 self._evaluation()  # cuDNN chooses its algorithms, which no capture allows
                 self._evaluate = self.captured(self._evaluation)
             self._evaluate()
-            return Readout(
-                (self.loss_sum, self.correct, self.diverged_at, self.usable),
-                self.images_per_epoch,
-                len(self.test.targets),
-                self.recipe.batch_size,
-            )
+            return self._readout(self.images_per_epoch)
+
+    def _readout(self, train_images: int, known: Mapping[str, float] | None = None) -> Readout:
+        values = (self.loss_sum, self.correct, self.diverged_at, self.usable)
+        tested, batch = len(self.test.targets), self.recipe.batch_size
+        return Readout(values, train_images, tested, batch, known)
 
     # -- what a graph captures --------------------------------------------------
 

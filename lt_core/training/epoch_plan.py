@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lt_core.errors import ConfigError
 from lt_core.training import autoaugment
 from lt_core.training.recipes import Augmentation
 
@@ -45,8 +44,6 @@ def draw_plan(
     augmentation: Augmentation, count: int, size: tuple[int, int], seed: int, epoch: int
 ) -> EpochPlan:
     """The plan of one epoch for ``count`` images of ``size`` (H, W); epochs count from 0."""
-    if seed < 0 or epoch < 0:
-        raise ConfigError(f"seed and epoch: expected 0 or more, got {seed} and {epoch}")
     numbers = {name: seed_of(seed, epoch, place) for place, name in enumerate(_STREAMS)}
     streams = {name: torch.Generator().manual_seed(number) for name, number in numbers.items()}
     operations = hole = mixing = None

@@ -1,22 +1,24 @@
-"""Training recipes, each value in one place with where it comes from.
+"""Training recipes: what one may say, and what a run of any length makes of it.
 
-A recipe is everything that training needs besides the data, the network and the
-loss. It is named after its source. Runs of another length scale its warm-up and
-milestones; a length that cannot hold every stage of the schedule is refused.
+The recipes themselves are data, ``recipes.toml``, each value with where it comes from. Runs of
+another length scale a recipe's warm-up and milestones; a length that cannot hold every stage of
+the schedule is refused.
 """
 
 from __future__ import annotations
 
 import math
+import tomllib
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from importlib import resources
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from lt_core.errors import ConfigError, unknown
+from lt_core.errors import ConfigError
 from lt_core.models import weights
-from lt_core.parameters import Range, convert_fields, in_range
+from lt_core.parameters import Range, choice, convert_fields, in_range
 
 #: Fields of a recipe that only images on disk know.
 ON_DISK = ("image_size", "smallest_crop", "colour_jitter")
@@ -211,130 +213,21 @@ class Recipe(Augmentation):
         del values["name"], values["source"]
         return values
 
+    def changed(self) -> dict:
+        """The fields that differ from those of the recipe called ``name``."""
+        own = RECIPES[self.name].numbers()
+        return {name: value for name, value in self.numbers().items() if value != own[name]}
 
+
+_FILE = resources.files("lt_core.training").joinpath("recipes.toml")
 RECIPES = {
-    recipe.name: recipe
-    for recipe in (
-        Recipe(
-            name="ldam_drw",
-            source="Cao et al. 2019, arXiv:1906.07413, cifar_train.py of kaidic/LDAM-DRW",
-            epochs=200,
-            batch_size=128,
-            learning_rate=0.1,
-            weight_decay=2e-4,
-            warmup_epochs=5,  # lr * epoch / 5
-            milestones=(160, 180),
-            factors=(0.01, 0.0001),
-            crop_padding=4,
-            flip=True,
-        ),
-        Recipe(
-            name="gala",
-            source="arXiv:2403.09036, configuration of lt-project: lr .05, .1, then cosine to 0",
-            epochs=200,
-            batch_size=64,
-            learning_rate=0.1,  # the file says .05, the schedule doubles it after warm-up
-            weight_decay=5e-4,
-            schedule="cosine",
-            warmup_epochs=2,
-            drop_last=True,
-            crop_padding=4,
-            flip=True,
-            autoaugment="cifar10",  # for CIFAR-100 too, as published
-            cutout=16,
-        ),
-        Recipe(
-            name="gcl",
-            source="Li et al. 2022, cifar_train_backbone.py of Keke921/GCLLoss, first stage",
-            epochs=200,
-            batch_size=64,
-            learning_rate=0.1,
-            weight_decay=2e-4,
-            warmup_epochs=5,
-            milestones=(160, 180),
-            factors=(0.1, 0.01),
-            crop_padding=4,
-            flip=True,
-            mixup_alpha=1.0,
-        ),
-        Recipe(
-            name="digits",
-            source="chosen here, short enough for a laptop, fixed before any loss was compared",
-            epochs=30,
-            batch_size=32,
-            learning_rate=0.1,
-            weight_decay=5e-4,
-            schedule="cosine",
-            warmup_epochs=2,
-            crop_padding=1,
-        ),
-        Recipe(
-            name="decoupling",
-            source="Kang et al. 2020, arXiv:1910.09217, ImageNet_LT/feat_uniform.yaml of "
-            "facebookresearch/classifier-balancing",
-            epochs=90,
-            batch_size=512,
-            learning_rate=0.2,
-            weight_decay=5e-4,
-            schedule="cosine",
-            image_size=224,
-            smallest_crop=0.08,
-            flip=True,
-            colour_jitter=0.4,
-        ),
-        Recipe(
-            name="decoupling_inaturalist",
-            source="Kang et al. 2020, arXiv:1910.09217, iNaturalist18/feat_unifrom.yaml of "
-            "facebookresearch/classifier-balancing",
-            epochs=90,
-            batch_size=512,
-            learning_rate=0.2,
-            weight_decay=1e-4,
-            schedule="cosine",
-            image_size=224,
-            smallest_crop=0.08,
-            flip=True,
-        ),
-        Recipe(
-            name="decoupling_places",
-            source="Kang et al. 2020, arXiv:1910.09217, Places_LT/cls_crt.yaml of "
-            "facebookresearch/classifier-balancing, without its sampler of classes; the features "
-            "are those of torchvision's ImageNet weights",
-            epochs=10,
-            batch_size=256,
-            learning_rate=0.1,
-            weight_decay=5e-4,
-            schedule="cosine",
-            image_size=224,
-            smallest_crop=0.08,
-            flip=True,
-            colour_jitter=0.4,
-            weights="imagenet",
-            frozen=True,
-        ),
-        Recipe(
-            name="folder",
-            source="chosen here for a few thousand photographs, fixed before any loss was compared",
-            epochs=60,
-            batch_size=64,
-            learning_rate=0.05,
-            weight_decay=5e-4,
-            schedule="cosine",
-            warmup_epochs=3,
-            image_size=128,
-            smallest_crop=0.25,
-            flip=True,
-        ),
-    )
+    name: Recipe(name=name, **entry) for name, entry in tomllib.loads(_FILE.read_text()).items()
 }
 
 
 def get(name: str, overrides: Mapping | None = None) -> Recipe:
     """The recipe ``name``, with some of its fields replaced."""
-    if name not in RECIPES:
-        raise unknown("recipe", name, RECIPES)
-    known = RECIPES[name].numbers()
+    own = RECIPES[choice("recipe", name, RECIPES)]
     for field in overrides or {}:
-        if field not in known:
-            raise unknown(f"field of recipe {name}", field, known)
-    return replace(RECIPES[name], **(overrides or {}))
+        choice(f"field of recipe {name}", field, own.numbers())
+    return replace(own, **(overrides or {}))

@@ -15,7 +15,7 @@ import torch
 
 from lt_core.errors import LtError
 from lt_core.runs import Store, environment
-from lt_core.training.batch import EpochLines, Outcome, Progress, interleaved
+from lt_core.training.batch import Outcome, Progress, interleaved
 from lt_core.training.config import RunConfig
 from lt_core.training.loop import Images
 
@@ -23,9 +23,7 @@ from lt_core.training.loop import Images
 def main(request_path: str, outcome_path: str) -> None:
     request = json.loads(Path(request_path).read_bytes())
     environment.when_gone(request["parent"], lambda: os._exit(1))  # its runs are free again
-    report = Progress(len(request["plan"]), 0, shown=False)
-    if request["pause"] is not None:
-        report.lines = EpochLines(pause=request["pause"])
+    report = Progress(len(request["plan"]), 0, shown=False, pause=request["pause"])
     try:
         outcome = interleaved(
             [RunConfig.from_dict(entry) for entry in request["plan"].values()],
