@@ -354,7 +354,7 @@ def doctor(device: Device = None) -> None:
     from lt_core.training.config import check_device
 
     check_device(device)
-    from lt_core.training import doctor as the_doctor
+    from lt_core import doctor as the_doctor
 
     for name, value in the_doctor.report(device).items():
         print(f"{name:<28} {value}")

@@ -11,7 +11,7 @@ import torch
 
 from benchmarks import data_path, engine_cpu, engine_gpu
 from benchmarks.common import Bench, Report, peak_memory, run_epoch, synthetic
-from lt_core.training import doctor
+from lt_core import doctor
 from lt_core.training.engine import Engine
 from lt_core.training.loop import settings
 

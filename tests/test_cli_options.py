@@ -8,10 +8,10 @@ import re
 import pytest
 import typer
 
-from lt_core import book, losses
+from lt_core import book, doctor, losses
 from lt_core.cli import app
 from lt_core.errors import ConfigError
-from lt_core.training import RunConfig, doctor, recipes
+from lt_core.training import RunConfig, recipes
 
 #: A run of one step, or a table of one such run.
 RUN = {

@@ -108,7 +108,7 @@ ROOMS = [
     ("data", "losses", "models"),
     ("gradients", "margins", "rebalancing", "testing", "runs"),
     ("training",),
-    ("tables",),
+    ("tables", "doctor"),
     ("plots",),
     ("book",),
     ("cli",),

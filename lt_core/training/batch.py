@@ -43,7 +43,7 @@ from lt_core.training.config import (
     seconds,
     shares,
 )
-from lt_core.training.loop import Images, choose_device, settings, training
+from lt_core.training.loop import Images, choose_device, settings, train_in_steps
 
 #: Runs that share one GPU when the number is left to us: a guess, until one was measured.
 GPU_PACK = 8
@@ -211,7 +211,7 @@ def interleaved(
             if deadline is not None and time.monotonic() > deadline:
                 outcome.unfinished.append(config.key)
             else:
-                steps = training(
+                steps = train_in_steps(
                     config, store, images, deadline=deadline, report=report.lines, pack=width
                 )
                 active[config.key] = config, steps

@@ -11,7 +11,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from functools import partial
 
 import numpy as np
@@ -56,35 +56,47 @@ class Images:
         damaged: str = "stop",
     ):
         self.device, self._loader = device, loading(workers, damaged)
-        self._source = {"root": data_root, "download": download}
-        self._made: dict[tuple, object] = {}
-
-    def _once(self, make: Callable[[], object], *key: object):
-        if key not in self._made:
-            self._made[key] = make()
-        return self._made[key]
-
-    def _loaded(self, config: RunConfig, split: str) -> data.Dataset:
-        # Images held out come from the files of the training images, and with their profile.
-        names = ("imbalance_factor", "subset_seed", "holdout") if split != "test" else ()
-        cut = {name: getattr(config, name) for name in names}
-        load = partial(data.load, config.dataset, split, **cut, **self._source)
-        return self._once(load, config.dataset, split, *cut.values())
+        self._download = download
+        self._load = partial(data.load, root=data_root, download=download)
+        self._train, self._banks, self._evaluated, self._on_device = {}, {}, {}, {}
 
     def train(self, config: RunConfig) -> data.Dataset:
         """The training images, compared with the test images for overlap."""
-        train, evaluated = self._loaded(config, "train"), self.evaluated(config)
-        self._once(lambda: data.check_apart(train, evaluated), "apart", id(train), id(evaluated))
-        return train
+        key = self._train_key(config)
+        if key not in self._train:
+            dataset, factor, subset_seed, holdout = key
+            train = self._load(dataset, "train", factor, subset_seed=subset_seed, holdout=holdout)
+            data.check_apart(train, self.evaluated(config))
+            self._train[key] = train
+        return self._train[key]
 
     def evaluated(self, config: RunConfig) -> data.Dataset:
         """The test set; for a run that holds images out, those: it serves a choice only."""
-        return self._loaded(config, evaluated_on(config))
+        key = self._evaluated_key(config)
+        if key not in self._evaluated:
+            dataset, factor, subset_seed, holdout = key
+            self._evaluated[key] = self._load(
+                dataset,
+                "val" if holdout else "test",
+                factor,
+                subset_seed=subset_seed,
+                holdout=holdout,
+            )
+        return self._evaluated[key]
+
+    @staticmethod
+    def _train_key(config: RunConfig) -> tuple:
+        return config.dataset, config.imbalance_factor, config.subset_seed, config.holdout
+
+    @classmethod
+    def _evaluated_key(cls, config: RunConfig) -> tuple:
+        # Images held out come from the files of the training images, which the factor names.
+        return cls._train_key(config) if config.holdout else (config.dataset, 1, 0, 0)
 
     def engine(self, config: RunConfig) -> Engine:
         """What trains ``config``: on images in memory, or on images that stay on disk."""
         train, evaluated = self.train(config), self.evaluated(config)
-        if self._source["download"] and config.resolved_recipe().weights == weights.IMAGENET:
+        if self._download and config.resolved_recipe().weights == weights.IMAGENET:
             weights.fetch(config.model)
         if not train.is_lazy:
             if ranks.count() > 1:
@@ -98,18 +110,17 @@ class Images:
         return DiskEngine(config, train, evaluated, self.device, **self._loader)
 
     def bank(self, config: RunConfig) -> ImageBank:
-        train, augmentation = self.train(config), config.resolved_recipe().augmentation()
-        make = partial(ImageBank, train.images, augmentation, self.device)
-        return self._once(make, "bank", id(train), augmentation)
+        augmentation = config.resolved_recipe().augmentation()
+        key = self._train_key(config), augmentation
+        if key not in self._banks:
+            self._banks[key] = ImageBank(self.train(config).images, augmentation, self.device)
+        return self._banks[key]
 
     def test(self, config: RunConfig) -> TestImages:
-        evaluated = self.evaluated(config)
-        return self._once(partial(TestImages, evaluated, self.device), "test", id(evaluated))
-
-
-def evaluated_on(config: RunConfig) -> str:
-    """The split that the run is evaluated on."""
-    return "val" if config.holdout else "test"
+        key = self._evaluated_key(config)
+        if key not in self._on_device:
+            self._on_device[key] = TestImages(self.evaluated(config), self.device)
+        return self._on_device[key]
 
 
 def train(
@@ -157,7 +168,7 @@ def train(
             return read_run(store.directory(config.key)) if ranks.mine() == 0 else None
         images = Images(device, data_root, download, workers, damaged)
         with settings(device, deterministic):
-            steps = training(config, store, images, deadline=deadline, report=report)
+            steps = train_in_steps(config, store, images, deadline=deadline, report=report)
             while True:
                 try:
                     next(steps)
@@ -165,7 +176,7 @@ def train(
                     return finished.value
 
 
-def training(
+def train_in_steps(
     config: RunConfig,
     store: Store,
     images: Images,
@@ -302,7 +313,7 @@ def _finish(
         "imbalance_factor": config.imbalance_factor,
         "subset_seed": config.subset_seed,
         "holdout": config.holdout,
-        "evaluated_on": evaluated_on(config),
+        "evaluated_on": "val" if config.holdout else "test",
         "method": config.method,
         "variant": config.variant,
         "model": config.model,

@@ -105,9 +105,9 @@ def test_a_failed_run_is_named_and_the_others_are_stored(tmp_path, reference, mo
 
 def with_room_for(runs_at_once, monkeypatch):
     """A device whose memory is full when more than ``runs_at_once`` are under way."""
-    under_way, real = [], batch.training
+    under_way, real = [], batch.train_in_steps
 
-    def training(config, *given, **named):
+    def train_in_steps(config, *given, **named):
         under_way.append(config.key)
         try:
             if len(under_way) > runs_at_once:
@@ -116,7 +116,7 @@ def with_room_for(runs_at_once, monkeypatch):
         finally:
             under_way.remove(config.key)
 
-    monkeypatch.setattr(batch, "training", training)
+    monkeypatch.setattr(batch, "train_in_steps", train_in_steps)
 
 
 @pytest.mark.parametrize("room", [1, 2])

@@ -181,7 +181,7 @@ def test_every_loss_resumes_at_every_step(method, tmp_path):
     config = tiny(method, epochs=3, overrides=AUGMENTED)
     reference = trained(config, tmp_path / "reference")
     for count in range(1, 10):  # three steps an epoch
-        steps = loop.training(config, Store(tmp_path / str(count)), images())
+        steps = loop.train_in_steps(config, Store(tmp_path / str(count)), images())
         for _ in range(count):
             next(steps)
         steps.close()  # what the process knew is lost

@@ -8,7 +8,7 @@ from lt_core.runs import Store
 from lt_core.runs.merging import CIRCUMSTANCES
 from lt_core.training import RunConfig
 from lt_core.training.engine import Engine
-from lt_core.training.loop import Images, training
+from lt_core.training.loop import Images, train_in_steps
 
 
 def tiny(method="softmax", epochs=3, **values):
@@ -60,7 +60,7 @@ def same_tensors(one, other):
 
 def trained(config, store):
     """The finished run of ``config``, made or resumed in this process."""
-    steps = training(config, Store(store), images())
+    steps = train_in_steps(config, Store(store), images())
     while True:
         try:
             next(steps)

@@ -36,7 +36,7 @@ class SampleGradients:
         return np.stack([np.where(self.target == c, values, 0).sum(axis=1) for c in classes], 1)
 
 
-def sample_gradients(
+def record(
     config: RunConfig,
     data_root: str | os.PathLike | None = None,
     device: str | torch.device | None = None,

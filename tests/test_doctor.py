@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from lt_core import doctor
 from lt_core.errors import ConfigError
-from lt_core.training import doctor
 
 
 def test_what_is_multiplied_and_copied_is_not_constant(monkeypatch):
