@@ -63,11 +63,11 @@ class SmallResNet(nn.Module):
     def __init__(
         self,
         num_classes: int,
+        in_channels: int = 3,
+        classifier: str = "linear",
         *,
         blocks: int,
         widths: tuple[int, ...],
-        in_channels: int = 3,
-        classifier: str = "linear",
         stem_stride: int = 1,
     ):
         super().__init__()
@@ -95,13 +95,7 @@ class SmallResNet(nn.Module):
 
 def resnet32(num_classes: int, in_channels: int = 3, classifier: str = "linear") -> nn.Module:
     """ResNet-32 for 32-pixel images; 464,154 parameters for 10 classes."""
-    return SmallResNet(
-        num_classes,
-        blocks=5,
-        widths=(16, 32, 64),
-        in_channels=in_channels,
-        classifier=classifier,
-    )
+    return SmallResNet(num_classes, in_channels, classifier, blocks=5, widths=(16, 32, 64))
 
 
 def resnet_rehearsal(
@@ -111,18 +105,10 @@ def resnet_rehearsal(
 
     One block a stage instead of five, and a first convolution of stride 2; ours.
     """
-    return SmallResNet(
-        num_classes,
-        blocks=1,
-        widths=(16, 32, 64),
-        in_channels=in_channels,
-        classifier=classifier,
-        stem_stride=2,
-    )
+    size = {"blocks": 1, "widths": (16, 32, 64), "stem_stride": 2}
+    return SmallResNet(num_classes, in_channels, classifier, **size)
 
 
 def resnet_digits(num_classes: int, in_channels: int = 1, classifier: str = "linear") -> nn.Module:
     """A two-stage network for the 8-pixel digits: seconds on a CPU."""
-    return SmallResNet(
-        num_classes, blocks=1, widths=(16, 32), in_channels=in_channels, classifier=classifier
-    )
+    return SmallResNet(num_classes, in_channels, classifier, blocks=1, widths=(16, 32))
