@@ -199,6 +199,32 @@ def test_figures_hold_a_picture(html):
     assert not list((html / "_images").rglob("*.png"))
 
 
+#: Words of a drawing of matplotlib that reach beyond it, and pairs that lie on one another.
+ILL_PLACED = """() => {
+  const box = e => e.getBoundingClientRect(), all = box(document.querySelector("svg"));
+  const words = [...document.querySelectorAll("g[id^=text_]")].map(g => [box(g),
+    [...g.childNodes].find(n => n.nodeType === Node.COMMENT_NODE)?.data.trim() ?? g.id]);
+  const shared = (a, b, from, to) => Math.min(a[to], b[to]) - Math.max(a[from], b[from]);
+  const both = (a, b) => Math.min(shared(a, b, "left", "right"), shared(a, b, "top", "bottom"));
+  const cut = words.filter(([b]) => b.width && (b.left < all.left - 1 || b.right > all.right + 1
+    || b.top < all.top - 1 || b.bottom > all.bottom + 1)).map(([, word]) => word);
+  const pairs = words.flatMap(([a, one], i) => words.slice(i + 1)
+    .filter(([b]) => both(a, b) > 1).map(([, other]) => one + " | " + other));
+  return [...cut, ...pairs];
+}"""
+
+
+def test_words_in_figures_are_not_cut_and_not_on_one_another(browser, html):
+    page = browser.new_page()
+    found = {}
+    for path in (html / "_images").rglob("*.svg"):
+        page.set_content("<body>" + path.read_text().partition("?>")[2])
+        if wrong := page.evaluate(ILL_PLACED):
+            found[path.name] = wrong
+    page.close()
+    assert found == {}
+
+
 class Links(HTMLParser):
     def __init__(self, text):
         super().__init__()
