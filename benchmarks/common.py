@@ -122,14 +122,20 @@ class Report:
 
     @contextlib.contextmanager
     def kept(self, folder: Path | None, command: str) -> Iterator[None]:
-        """Write the rows to ``folder`` at the end, those before an error included."""
+        """Write the rows to ``folder`` at the end; those before an error into files of their own.
+
+        A measurement that did not come to its end replaces none that did, and no page reads it.
+        """
         try:
             yield
-        finally:
+        except BaseException:
             if folder and self.rows:
-                self.write(folder, command)
+                self.write(folder, command, ".partial")
+            raise
+        if folder and self.rows:
+            self.write(folder, command)
 
-    def write(self, folder: Path, command: str) -> None:
+    def write(self, folder: Path, command: str, ending: str = "") -> None:
         folder.mkdir(parents=True, exist_ok=True)
         hardware = environment.hardware(self.device)
         plain = re.sub(r"\((r|tm)\)|processor", "", hardware.lower())
@@ -137,11 +143,11 @@ class Report:
         name = f"{self.claim}_{slug}_{time.strftime('%Y%m')}"
         versions = ", ".join(f"{k} {v}" for k, v in environment.versions().items())
         table = pd.DataFrame(self.rows)
-        table.to_csv(folder / f"{name}.csv", index=False)
+        table.to_csv(folder / f"{name}.csv{ending}", index=False)
         cells = [table.columns.tolist(), ["---"] * len(table.columns), *table.to_numpy().tolist()]
         lines = ["| " + " | ".join(str(cell) for cell in row) + " |" for row in cells]
         head = f"# {self.claim}\n\n`{command}`\n\n{hardware}; {versions}.\n\n"
-        (folder / f"{name}.md").write_text(head + "\n".join(lines) + "\n")
+        (folder / f"{name}.md{ending}").write_text(head + "\n".join(lines) + "\n")
 
 
 def engine_bars(

@@ -59,7 +59,26 @@ def test_rows_before_an_error_are_kept(tmp_path):
 
     with pytest.raises(ZeroDivisionError):
         fail()
-    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".csv", ".md"]
+    assert sorted("".join(path.suffixes[-2:]) for path in tmp_path.iterdir()) == [
+        ".csv.partial",
+        ".md.partial",
+    ]
+
+
+def test_a_measurement_that_fails_leaves_the_one_before_it(tmp_path):
+    def measure(rate, error=None):
+        report = Report("claim", CPU)
+        with report.kept(tmp_path, "command"):
+            report.add("rate", rate, "x")
+            if error:
+                raise error
+
+    measure(1.0)
+    before = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    with pytest.raises(KeyboardInterrupt):
+        measure(2.0, KeyboardInterrupt())
+    assert {name: (tmp_path / name).read_text() for name in before} == before
+    assert len(list(tmp_path.glob("*.csv"))) == 1  # what a page reads
 
 
 def test_no_folder_writes_nothing(tmp_path, monkeypatch):

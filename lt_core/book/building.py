@@ -179,7 +179,8 @@ def _execute_side_by_side(pages: list[Page], jobs: int) -> None:
 
     def one(page: Page) -> None:
         print(f"executing {page.source.name}", flush=True)
-        page.executed.unlink(missing_ok=True)  # even if edited since: only builds write here
+        if notebooks.finished(page.executed) is None:  # edited since: only builds write here
+            page.executed.unlink(missing_ok=True)
         about = {"environment": {"OMP_NUM_THREADS": threads}, "stop": stop}
         done = notebooks.run(page.source, page.executed, page.parameters, **about)
         print(f"executed {page.source.name} in {done['seconds']:.0f} s", flush=True)

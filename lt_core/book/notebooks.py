@@ -1,8 +1,9 @@
 """Run a notebook with papermill so that its output is complete or absent.
 
 :func:`run` checks the parameters, then hands the notebook to a process of its own
-(:mod:`lt_core.book.process`), which executes it into ``x.partial.ipynb`` and renames that to
-``x.ipynb`` only after every cell has answered. ``x.status.json`` beside it says what happened.
+(:mod:`lt_core.book.process`), which executes it into ``x.partial.ipynb``. Only after every cell
+has answered does that take the place of ``x.ipynb``: an execution that fails or is stopped leaves
+an earlier output as it was. ``x.status.json`` beside it says what happened.
 """
 
 from __future__ import annotations
@@ -21,10 +22,19 @@ from pathlib import Path
 import lt_core
 from lt_core import errors, runs
 from lt_core.book import parameters_cell
-from lt_core.book.process import STOP_SECONDS, STOPPED, beside, one_line, sha256, tags, write
+from lt_core.book.process import (
+    STOP_SECONDS,
+    STOPPED,
+    beside,
+    finished,
+    one_line,
+    read_status,
+    sha256,
+    tags,
+    write,
+)
 from lt_core.runs import records
 from lt_core.runs.environment import installed
-from lt_core.runs.store import read_bytes
 
 #: Files of the package that no notebook imports.
 LEFT_OUT = ("cli.py", "book/building.py", "book/pages.py", "book/reproduce_table.py")
@@ -88,16 +98,16 @@ def run(
         },
     }
     code, log = _supervise(job, os.environ | dict(environment or {}), stop)
-    status = read_status(output) or {}
-    if code == 0 and status.get("state") == "finished":
+    if code == 0 and (status := finished(output)):
+        status.pop("before", None)  # its output is gone
         if "store" in resolved:  # for pages that draw from a store that has changed since
             store = folder / (resolved["store"] or runs.default_store(folder))
             status["results_sha256"] = results_sha256(store)
-            write(beside(output, ".status.json"), json.dumps(status, indent=1))
+        write(beside(output, ".status.json"), json.dumps(status, indent=1))
         return status
     if code == errors.BusyError.exit_code:
         raise errors.BusyError(f"{output}: another process is executing it; call again later")
-    raise _error_of(status, code, log, path.name, output)
+    raise _error_of(read_status(output) or {}, code, log, path.name, output)
 
 
 def parameters_of(path: str | os.PathLike) -> dict[str, parameters_cell.Parameter]:
@@ -117,23 +127,6 @@ def parameters_of(path: str | os.PathLike) -> dict[str, parameters_cell.Paramete
             f"{path.name}: expected one cell tagged 'parameters', found {len(cells)}"
         )
     return parameters_cell.read(cells[0].source, path.name)
-
-
-def read_status(output: str | os.PathLike) -> dict | None:
-    """What is known of the last execution into ``output``, or None."""
-    try:
-        status = json.loads(read_bytes(beside(Path(output), ".status.json")))
-    except (OSError, ValueError, RecursionError):  # there is none, or it is damaged
-        return None
-    return status if isinstance(status, dict) and "source_sha256" in status else None
-
-
-def finished(output: str | os.PathLike) -> dict | None:
-    """The status of a complete, undamaged execution of this very file, or None."""
-    status = read_status(output)
-    if status is None or status.get("state") != "finished":
-        return None
-    return status if _wrote(status, Path(output)) else None
 
 
 def code_sha256() -> str:
@@ -166,7 +159,7 @@ def results_sha256(store: str | os.PathLike) -> str:
 def _refuse_to_replace(output: Path, source: Path) -> None:
     """Refuse an output that would replace what no execution wrote, such as its own source.
 
-    An execution replaces its output and the files beside it, and deletes them when it fails.
+    An execution replaces the files beside its output, and the output itself once it has finished.
     """
     if not output.name:
         raise errors.ConfigError(f"output {output}: expected a file to write, such as x.ipynb")
@@ -179,20 +172,12 @@ def _refuse_to_replace(output: Path, source: Path) -> None:
                 f"output {output}: would replace the notebook {source} itself; name another file"
             )
     foreign = [path for path in made if status is None and os.path.lexists(path)]
-    foreign += [p for p in (output, place) if os.path.lexists(p) and not _wrote(status, p)]
+    foreign += [p for p in (output, place) if os.path.lexists(p) and not finished(place)]
     if foreign:
         raise errors.ConfigError(
             f"output {output}: {foreign[0].name} is there, and no execution wrote it, or it was "
             "edited since; move it away or name another file"
         )
-
-
-def _wrote(status: dict | None, output: Path) -> bool:
-    """Whether the file at ``output`` is the one that the execution with this status wrote."""
-    try:
-        return status is not None and status.get("output_sha256") == sha256(read_bytes(output))
-    except errors.StoreError:
-        return False
 
 
 def _supervise(

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from lt_core import errors
 from lt_core.book import notebooks
 from lt_core.book.process import tags, write
+from lt_core.runs.store import reported
 
 if TYPE_CHECKING:
     import nbformat
@@ -55,7 +56,7 @@ def shown(executed: Path) -> str:
     import nbformat
 
     notebook = nbformat.read(executed, as_version=4)
-    status = notebooks.read_status(executed) or {}
+    status = notebooks.finished(executed) or {}
     for cell in notebook.cells:
         if "injected-parameters" in tags(cell):
             given = {n: v for n, v in status["given"].items() if "/" not in json.dumps(v)}
@@ -138,9 +139,19 @@ def render(work: Path, html: Path) -> Path:
     # A folder that holds something else is not deleted.
     if os.path.lexists(html) and not (html / "searchindex.js").exists():
         raise BookError(f"{html}: is there and is no book; move it away or give another --out")
-    html.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(html, ignore_errors=True)
-    shutil.move(built / "html", html)
+    # The pages may have to be copied from another disk: beside the old ones, then in their place.
+    new, old = (html.with_name(f".{html.name}.{which}") for which in ("new", "old"))
+    with reported(html, "out"):
+        html.parent.mkdir(parents=True, exist_ok=True)
+        if old.exists() and not html.exists():  # killed between the last two of these lines
+            old.rename(html)
+        for rest in (new, old):
+            shutil.rmtree(rest, ignore_errors=True)
+        shutil.move(built / "html", new)
+        if html.exists():
+            html.rename(old)
+        new.rename(html)
+    shutil.rmtree(old, ignore_errors=True)
     return html / "index.html"
 
 

@@ -3,8 +3,9 @@
 Papermill executes; what it gets wrong is put right here. It marks every cell "completed" when
 the kernel was killed and when a cell calls ``sys.exit(0)``: an execution counts only if the
 kernel answered for every cell and no output is an error. It writes into its output while it
-runs: the notebook is executed under another name and renamed at the end. It goes on when its
-caller has died: this process then shuts the kernel down.
+runs: the notebook is executed under another name, and takes the place of an earlier output only
+when it has run to its end. It goes on when its caller has died: this process then shuts the
+kernel down.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 import lt_core
 from lt_core import errors, write_atomically
 from lt_core.runs import environment
+from lt_core.runs.store import read_bytes
 
 STOP_SECONDS = 15  # for a notebook to shut its kernel down before it is killed
 STOPPED = 130  # exit code after a signal
@@ -48,27 +50,28 @@ def _execute(job: dict) -> int:
         "commit": environment.commit(),
         "processor": environment.processor(),
     }
-    partial = beside(output, ".partial.ipynb")
+    if earlier := finished(output):  # it stays until this one has finished, and so does its status
+        status["before"] = {name: earlier[name] for name in earlier.keys() - {"before"}}
+    partial, about = beside(output, ".partial.ipynb"), beside(output, ".status.json")
     try:
-        output.unlink(missing_ok=True)  # an older output is not taken for the new one
-        write(beside(output, ".status.json"), json.dumps(status))
+        write(about, json.dumps(status))
         error = _papermill(job, partial)
-        if error is None:
-            notebook = nbformat.read(partial, as_version=4)
-            notebook.metadata.pop("papermill", None)  # it holds this machine's paths
-            text = nbformat.writes(notebook)
-            # The hash first: an output of ours is known as ours, whenever we are killed.
-            status["output_sha256"] = sha256(text.encode())
-            write(beside(output, ".status.json"), json.dumps(status))
-            write(output, text)
-            partial.unlink()
     except KeyboardInterrupt:
         error = {"type": "KeyboardInterrupt", "message": "stopped"} | _cell_reached(partial)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would leave "running" behind
     stopped = error is not None and error["type"] == "KeyboardInterrupt"
     status["state"] = "stopped" if stopped else "failed" if error else "finished"
     status |= {"error": error, "ended": _now(), "seconds": round(time.monotonic() - began, 2)}
-    write(beside(output, ".status.json"), json.dumps(status, indent=1))
+    if error is None:
+        notebook = nbformat.read(partial, as_version=4)
+        notebook.metadata.pop("papermill", None)  # it holds this machine's paths
+        text = nbformat.writes(notebook)
+        # The hash first: whenever we are killed, the output is known as this one or the earlier.
+        status["output_sha256"] = sha256(text.encode())
+    write(about, json.dumps(status, indent=1))
+    if error is None:
+        write(output, text)
+        partial.unlink()
     return STOPPED if stopped else 1 if error else 0
 
 
@@ -154,6 +157,31 @@ def _main() -> int:
         place = error.filename2 or error.filename or job["output"]
         print(f"{place}: cannot be written ({error.strerror or error})", file=sys.stderr)
         return errors.StoreError.exit_code
+
+
+def read_status(output: str | os.PathLike) -> dict | None:
+    """What is known of the last execution into ``output``, or None."""
+    try:
+        status = json.loads(read_bytes(beside(Path(output), ".status.json")))
+    except (OSError, ValueError, RecursionError):  # there is none, or it is damaged
+        return None
+    return status if isinstance(status, dict) and "source_sha256" in status else None
+
+
+def finished(output: str | os.PathLike) -> dict | None:
+    """The status of the complete execution that wrote this very file, or None.
+
+    An execution that did not finish has left the file of the one before it, whose status it kept.
+    """
+    try:
+        written = sha256(read_bytes(Path(output)))
+    except errors.StoreError:
+        return None
+    last = read_status(output) or {}
+    for status in (last, last.get("before") or {}):
+        if status.get("state") == "finished" and status.get("output_sha256") == written:
+            return status
+    return None
 
 
 def tags(cell) -> list[str]:

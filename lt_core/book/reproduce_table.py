@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import lt_core
 from lt_core import runs, tables, training
 from lt_core.data import own
-from lt_core.errors import ConfigError, TrainingError
+from lt_core.errors import ConfigError, LtError, TrainingError
 
 if TYPE_CHECKING:
     from lt_core.training import RunConfig
@@ -49,19 +49,23 @@ def through_notebook(
     place.prepare()
     path = notebook_path(f"reproduce_{table}")
     output = Path(store) / path.name if output is None else Path(output)
-    notebooks.run(
-        path,
-        output,
-        {
-            **request,
-            "store": str(Path(store).absolute()),
-            "resources": {
-                name: str(Path(value).absolute()) if isinstance(value, os.PathLike) else value
-                for name, value in resources.items()
-            },
+    given = {
+        **request,
+        "store": str(Path(store).absolute()),
+        "resources": {
+            name: str(Path(value).absolute()) if isinstance(value, os.PathLike) else value
+            for name, value in resources.items()
         },
-        stream=True,
-    )
+    }
+    try:
+        notebooks.run(path, output, given, stream=True)
+    except LtError:
+        if (notebooks.read_status(output) or {}).get("state") in ("failed", "stopped"):
+            print(f"what there is so far: {notebooks.beside(output, '.partial.ipynb')}")
+        if earlier := notebooks.finished(output):
+            dataset = earlier["parameters"]["dataset"]
+            print(f"left as an earlier call has finished it, on {dataset}: {output}")
+        raise
     return f"{_text(table, plan, store, request)}\n\nexecuted notebook: {output}"
 
 

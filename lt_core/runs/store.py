@@ -360,7 +360,7 @@ def reported(path: Path, option: str = "store") -> Iterator[None]:
         raise
     except OSError as error:
         place = error.filename2 or error.filename
-        reason = (error.strerror or str(error)) + (f": {place}" if place else "")
+        reason = (error.strerror or str(error)[:200]) + (f": {place}" if place else "")
         raise StoreError(
             f"{option} {path}: cannot be written ({reason}); "
             f"what was there is unchanged; free space or choose another --{option}"

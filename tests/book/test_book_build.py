@@ -1,5 +1,7 @@
 """Building the book: what is executed again, and that nothing broken passes."""
 
+import errno
+import os
 import re
 import shutil
 import subprocess
@@ -184,6 +186,62 @@ def test_a_page_with_a_warning_means_no_book_however_often_it_is_built(root):
             book.build(root)
         assert "nobody" in str(caught.value)
     assert (root / "_build/html/old").exists()
+
+
+def test_a_page_that_fails_leaves_the_copy_of_before(root, capsys):
+    """Stale now; fresh again when the mistake has been taken back."""
+    executions(root, capsys)
+    good = (root / "notebooks/one.ipynb").read_bytes()
+    write_notebook(root, "1 / 0")
+    with pytest.raises(notebooks.NotebookError, match="ZeroDivisionError"):
+        book.execute(root, quick=True)
+    (root / "notebooks/one.ipynb").write_bytes(good)
+    assert executions(root, capsys)[1] == ""
+
+
+def test_a_reproduction_that_failed_leaves_the_page_of_the_one_before(root, capsys):
+    """The book shows what another call has finished, with its parameters."""
+    source, output = root / "notebooks/one.ipynb", root / "runs/one.ipynb"
+    given = {"store": str(root / "runs")}
+    write_notebook(root, "1 / (not quick)")
+    notebooks.run(source, output, given)
+    with pytest.raises(notebooks.NotebookError, match="ZeroDivisionError"):
+        notebooks.run(source, output, given | {"quick": True})
+    (page,) = book.execute(root, quick=True)
+    assert (page.executed, page.parameters) == (output, given)
+    assert "executed" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("cross", [False, True], ids=["the same disk", "another disk"])
+def test_pages_that_cannot_be_put_in_their_place_leave_the_old_ones(tmp_path, monkeypatch, cross):
+    def rendered(*arguments, **options):
+        (tmp_path / "work/_build/html").mkdir(parents=True)
+        (tmp_path / "work/_build/html/index.html").write_text("new")
+        return subprocess.CompletedProcess(arguments, 0, "", "")
+
+    def full(source, target, **_):
+        if cross:  # half of the pages were copied
+            target.mkdir()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    html = tmp_path / "site/html"
+    html.mkdir(parents=True)
+    (tmp_path / "work").mkdir()
+    (html / "index.html").write_text("old")
+    (html / "searchindex.js").write_text("")
+    monkeypatch.setattr(subprocess, "run", rendered)
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "move", full)
+        with pytest.raises(errors.StoreError, match=r"No space left.*is unchanged.*--out"):
+            book_pages.render(tmp_path / "work", html)
+    assert (html / "index.html").read_text() == "old"
+    assert book_pages.render(tmp_path / "work", html).read_text() == "new"
+    assert [path.name for path in html.parent.iterdir()] == ["html"]
+    html.rename(html.with_name(".html.old"))  # killed before the new pages took this place
+    monkeypatch.setattr(shutil, "move", full)
+    with pytest.raises(errors.StoreError):
+        book_pages.render(tmp_path / "work", html)
+    assert (html / "index.html").read_text() == "new"
 
 
 @pytest.mark.parametrize("old", ["my page", "a book of ours", None])

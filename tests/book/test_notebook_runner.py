@@ -221,10 +221,10 @@ def test_a_finished_notebook_carries_its_parameters_and_its_status(tmp_path):
 # --- what lies where the output is to be
 
 
-def executed_before(output, state="finished"):
+def executed_before(output):
     """What an earlier execution into ``output`` left."""
     output.write_text("an older output")
-    status = {"state": state, "source_sha256": "", "output_sha256": sha256(output)}
+    status = {"state": "finished", "source_sha256": "", "output_sha256": sha256(output)}
     process.beside(output, ".status.json").write_text(json.dumps(status))
 
 
@@ -314,9 +314,13 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
 
 
 def test_killed_around_every_operation_its_output_is_known_as_its_own(tmp_path, monkeypatch):
-    """Whenever an execution is killed, the next one into the same place is not refused."""
+    """Whenever an execution is killed, its output is a finished one: the new or the one before.
+
+    And the next one into the same place is not refused, also where it fails.
+    """
     source = written(tmp_path / "x.ipynb", "1")
     output = tmp_path / "out.ipynb"
+    executed_before(output)
     monkeypatch.setattr(signal, "signal", lambda *arguments: None)
 
     def executed(job, partial):
@@ -330,11 +334,16 @@ def test_killed_around_every_operation_its_output_is_known_as_its_own(tmp_path, 
             seen = stopped_at(number, patched, Killed)
             with contextlib.suppress(Killed):
                 assert process._execute(job) == 0
-        notebooks._refuse_to_replace(output, source)
+        for _ in range(2):
+            notebooks._refuse_to_replace(output, source)
+            assert notebooks.finished(output)["output_sha256"] == sha256(output)
+            with monkeypatch.context() as patched:
+                patched.setattr(process, "_papermill", lambda *_: {"type": "E", "message": "no"})
+                assert process._execute(job) == 1
         if len(seen) < number:
             break
     assert len(seen) >= 5
-    assert notebooks.finished(output)["output_sha256"] == sha256(output)
+    assert "an older output" not in output.read_text()
 
 
 FAULTS = {
@@ -347,17 +356,23 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("last", [False, True], ids=["in the middle", "in the last cell"])
-def test_a_notebook_that_stopped_is_not_counted(tmp_path, fault, last):
+@pytest.mark.parametrize("before", [False, True], ids=["the first", "after another"])
+def test_a_notebook_that_stopped_is_not_counted(tmp_path, fault, last, before):
+    """And the one before it is neither lost nor passed off as the new one."""
     code, message = FAULTS[fault]
     path = written(tmp_path / "x.ipynb", "1", code, *([] if last else ["2"]))
     output = tmp_path / "out.ipynb"
-    executed_before(output)
+    if before:
+        executed_before(output)
     with pytest.raises(notebooks.NotebookError, match=message) as caught:
         notebooks.run(path, output)
     assert "\n" not in str(caught.value)
-    assert not output.exists()  # the old one is not passed off as new
-    assert notebooks.finished(output) is None
+    assert output.exists() is before
+    assert (notebooks.finished(output) is not None) is before
     assert notebooks.read_status(output)["state"] == "failed"
+    if before:
+        assert output.read_text() == "an older output"
+        assert notebooks.finished(output)["source_sha256"] == ""
 
 
 def test_a_notebook_that_failed_can_be_repaired_and_run_again(tmp_path):
