@@ -3,7 +3,8 @@
 A *row* of a table is a method, possibly with parameters, possibly re-balanced after
 training; all rows are listed in ``tables.toml``. A *plan* is the list of runs that fill some
 of a table's cells. A *cell* is what the finished runs of one row, data set, factor and recipe
-have come to.
+have come to. ``plans`` makes runs of rows, ``summary`` cells of runs by ``statistics``, and
+``filling`` does both for a page; ``rendering`` and ``sentences`` show the cells.
 
 >>> from lt_core import runs, tables
 >>> len(tables.plan("table1", dataset="digits"))  # three seeds
