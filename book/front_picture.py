@@ -24,9 +24,9 @@ def main() -> None:
     cells = tables.cells(results.runs, "table1", plan)
     counts, curves = tables.by_class(cells, 100, results.classes)
     rank = np.arange(len(counts))
-    fig, ax = plt.subplots(figsize=(6, 2.9))
+    fig, ax = plt.subplots(figsize=(4.6, 3))
     percent = {name: 100 * curves[name] for name in LOSSES}
-    images = {"xticks": rank, "xticklabels": [f"{count:,}" for count in counts]}
+    images = {"xticks": rank[::3], "xticklabels": [f"{count:,}" for count in counts[::3]]}
     ylim = {"xlim": (0, len(counts) - 1), "ylim": (0, 100)}
     plots.lines(ax, rank, percent, ylabel="accuracy, %", **images, **ylim)
     ax.set_xlabel("training images of the class")

@@ -50,15 +50,21 @@ def shown(executed: Path) -> str:
     """The notebook as a reader sees it.
 
     The parameters that were given are shown without those that hold paths of this machine; a
-    page that trained at CI size says so; captions stand under figures only; the last line says
-    when, where and with which versions the page was executed.
+    page that trained at CI size says so; folded cells at the top are named; captions stand
+    under figures only; the last line says when, where and with which versions the page was
+    executed.
     """
     import nbformat
 
     notebook = nbformat.read(executed, as_version=4)
     status = notebooks.finished(executed) or {}
+    set_up = next((cell for cell in notebook.cells if cell.cell_type == "code"), None)
     for cell in notebook.cells:
-        if "injected-parameters" in tags(cell):
+        if "parameters" in tags(cell):
+            cell.metadata["mystnb"] = {"code_prompt_show": "Parameters"}
+        elif cell is set_up and "mystnb" not in cell.metadata:
+            cell.metadata["mystnb"] = {"code_prompt_show": "Set-up"}
+        elif "injected-parameters" in tags(cell):
             given = {n: v for n, v in status["given"].items() if "/" not in json.dumps(v)}
             lines = (f"{n} = {pprint.pformat(v, sort_dicts=False)}" for n, v in given.items())
             cell.source = "\n".join(lines)

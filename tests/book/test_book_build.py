@@ -288,6 +288,16 @@ def test_a_broken_table_of_contents_is_named(root):
         book.build(ci_book.ROOT, jobs=0)
 
 
+def test_folded_cells_at_the_top_of_a_page_are_named(root):
+    write_notebook(root)
+    notebook = nbformat.read(root / "notebooks/one.ipynb", as_version=4)
+    notebook.cells.insert(1, nbformat.v4.new_code_cell("import json"))
+    nbformat.write(notebook, root / "notebooks/one.ipynb")
+    cells = nbformat.reads(book_pages.shown(root / "notebooks/one.ipynb"), as_version=4).cells
+    named = [cell.metadata.get("mystnb", {}).get("code_prompt_show") for cell in cells]
+    assert named == [None, "Set-up", "Parameters", None]
+
+
 def test_notebooks_left_out_say_that_they_were_not_executed(root, capsys):
     with open(root / "_toc.yml", "a") as toc:
         toc.write("  - file: notebooks/two\n")
