@@ -236,11 +236,13 @@ def cells(methods, paper=np.nan, factor=100.0) -> pd.DataFrame:
 
 def test_dumbbells_compare_only_what_may_be_compared():
     assert plots.dumbbells(cells(["softmax", "icb"])) is None
+    assert plots.dumbbells(cells(["softmax"], paper=60.5).assign(n=1)) is None  # no verdict
     both = [cells(["softmax", "icb"], paper=60.5, factor=factor) for factor in (100.0, 10.0)]
     both.append(cells(["softmax"], factor=1.0))
     figure = plots.dumbbells(pd.concat(both))
     figure.canvas.draw()
     assert [ax.get_title(loc="right") for ax in figure.axes] == ["factor 100", "factor 10"]
+    assert figure.get_suptitle() == "4 of 4 published values agree with ours"
 
 
 def test_difference_intervals_have_a_row_per_method_the_first_on_top():

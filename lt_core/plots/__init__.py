@@ -185,13 +185,14 @@ def accuracy_by_class_rank(
 def dumbbells(cells: pd.DataFrame) -> Figure | None:
     """Paper (open) against ours (filled), a panel for each factor; None if nothing compares.
 
-    Grey bars are the 95 % prediction interval of one new run.
+    Grey bars are the 95 % prediction interval of one new run, which a cell has that was run
+    more than once; the title counts the published values inside.
     """
-    cells = cells[(cells["n"] > 0) & cells["paper"].notna()]
+    cells = cells[(cells["n"] > 1) & cells["paper"].notna()]
     parts = list(cells.groupby("imbalance_factor", sort=False))
     if not parts:
         return None
-    heights = [0.5 + 0.22 * len(part) for _, part in parts]
+    heights = [0.75 + 0.22 * len(part) for _, part in parts]
     figure, axes = plt.subplots(
         len(parts), figsize=(6, sum(heights)), squeeze=False, height_ratios=heights, sharex=True
     )
@@ -207,6 +208,8 @@ def dumbbells(cells: pd.DataFrame) -> Figure | None:
         ax.set_title(f"factor {factor:g}", loc="right")
         ax.label_outer()
     axes[0, 0].legend(ncols=3, loc="lower left", bbox_to_anchor=(0, 1), borderpad=0)
+    inside = cells["paper"].between(cells["low"], cells["high"]).sum()
+    figure.suptitle(f"{inside} of {len(cells)} published values agree with ours", fontsize=9)
     return figure
 
 
@@ -230,9 +233,13 @@ def ranked_differences(panels: Mapping[str, pd.DataFrame], baseline: str) -> Fig
     """
     if not panels:
         return None
-    size = (6, 0.95 + 0.19 * max(map(len, panels.values())))
-    figure, axes = plt.subplots(1, len(panels), figsize=size, squeeze=False)
-    for ax, (title, table) in zip(axes.flat, panels.items(), strict=True):
+    columns = min(len(panels), 2)
+    rows = math.ceil(len(panels) / columns)
+    size = (6, rows * (0.95 + 0.19 * max(map(len, panels.values()))))
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
+    for ax in axes.flat[len(panels) :]:
+        ax.set_visible(False)
+    for ax, (title, table) in zip(axes.flat, panels.items(), strict=False):
         difference_intervals(ax, table, baseline)
         above = f"{(table['low'] > 0).sum()} of {len(table)} intervals above {baseline}"
         ax.set_title(f"{plain(title)}\n{above}")

@@ -12,7 +12,7 @@ from lt_core import errors, training
 from lt_core.runs import default_store, records
 from lt_core.tables.plans import get, plan
 from lt_core.tables.sentences import command
-from lt_core.tables.summary import BLOCK, cells, differences, largest_experiment, means
+from lt_core.tables.summary import BLOCK, cells, differences, largest_experiment, means, title
 
 #: How a table is rehearsed on a CPU.
 REHEARSAL = {"model": "resnet_rehearsal", "epochs": 40, "seeds": 3}
@@ -41,7 +41,7 @@ class FilledTable:
         for name, part in self.cells[self.cells["n"] > 0].groupby("dataset", sort=False):
             table = differences(largest_experiment(part), self.factor)
             if table["p_holm"].notna().any():
-                found[name] = table
+                found[title(name)] = table
         return found
 
     @property

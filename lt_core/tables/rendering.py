@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lt_core.tables.plans import published
-from lt_core.tables.summary import BLOCK, GROUPS, OTHER_IMAGES
+from lt_core.tables.summary import BLOCK, GROUPS, OTHER_IMAGES, title
 
 #: Stands where there is no number: a group without a class, an interval without a spread.
 NOTHING = "\N{EN DASH}"
@@ -49,12 +49,19 @@ class Rendered:
 def render(cells: pd.DataFrame) -> Rendered:
     """Methods down, imbalance factors across; each cell mean ± sd and n.
 
-    Reduced experiments come first. The paper's value and the verdict follow a factor where a
-    cell of it may have them. What has no run is named in one sentence below.
+    Reduced experiments come first, and of a data set the one with the most runs. The paper's
+    value follows a factor where a cell of it may have one, and the verdict where one is given.
+    What has no run is named in one sentence below.
     """
-    made = sorted(_blocks(cells[cells["n"] > 0]), key=lambda block: bool(block["full"].all()))
+    datasets = list(pd.unique(cells["dataset"]))
+
+    def place(block: pd.DataFrame) -> tuple:
+        full = bool(block["full"].all())
+        return full, datasets.index(block["dataset"].iloc[0]), -block["n"].sum()
+
+    made = sorted(_blocks(cells[cells["n"] > 0]), key=place)
     blocks = [(_caption(block), _across(block)) for block in made]
-    return Rendered(tuple(blocks), remark=_not_run(cells[cells["n"] == 0]))
+    return Rendered(tuple(blocks), remark=_not_run(cells))
 
 
 def render_frame(frame: pd.DataFrame, caption: str, digits: int = 1) -> Rendered:
@@ -71,8 +78,8 @@ def render_published(table: str) -> Rendered:
             + part["imbalance_factor"].map("{:g}".format).where(part["group"] == "all", "")
         )
         grid = part.pivot_table("top1", "method", "column", aggfunc="last", sort=False)
-        source = ", ".join(part["source"].unique())
-        caption = f"published, {dataset}: top-1 accuracy in percent, one run each; {source}"
+        source = ", ".join(pd.unique(part["source"].str.partition(' "')[0]))
+        caption = f"published, {title(dataset)}: top-1 accuracy in percent, one run each; {source}"
         grid = grid.map(number, form=".2f").rename_axis(columns=None)
         blocks.append((caption, grid.reset_index()))
     return Rendered(tuple(blocks), folded=True)
@@ -164,16 +171,19 @@ def accuracy(cell: pd.Series) -> str:
 def _not_run(cells: pd.DataFrame) -> str:
     """What has no run, in one sentence: methods under each experiment and its factors."""
     where: dict[tuple[str, ...], dict[str, dict[str, bool]]] = {}
-    for block in _blocks(cells):
+    every = set(cells["method"][~cells["added"].astype(bool)])
+    for block in _blocks(cells[cells["n"] == 0]):
         what = f"{_what(block)}, {block['epochs'].iloc[0]:g} epochs"
         for factor, part in block.groupby("imbalance_factor", sort=False):
             places = where.setdefault(tuple(part["method"]), {})
             places.setdefault(what, {})[f"{factor:g}"] = True  # once, of several recipes
-    parts = [
-        f"{', '.join(methods)} on "
-        + " and on ".join(f"{what} at factor {', '.join(f)}" for what, f in places.items())
-        for methods, places in where.items()
-    ]
+    parts = []
+    for methods, places in where.items():
+        rows = ", ".join(methods)
+        if len(methods) > 2 and every <= set(methods):
+            rows = f"all {len(methods)} rows"
+        at = (f"{what} at factor {', '.join(factors)}" for what, factors in places.items())
+        parts.append(f"{rows} on {' and on '.join(at)}")
     return f"Not run: {'; '.join(parts)}." if parts else ""
 
 
@@ -190,7 +200,8 @@ def _across(block: pd.DataFrame) -> pd.DataFrame:
         if part["paper"].notna().any():
             paper = part["paper"].map(lambda value: number(value, ".2f"))
             frame[f"paper {factor:g}"] = paper.reindex(methods).to_numpy()
-            frame[f"verdict {factor:g}"] = part["verdict"].reindex(methods).to_numpy()
+            if part["verdict"].isin(["agrees", "differs"]).any():
+                frame[f"verdict {factor:g}"] = part["verdict"].reindex(methods).to_numpy()
     return frame.fillna(NOTHING)
 
 
@@ -211,7 +222,7 @@ def _recipe(block: pd.DataFrame) -> str:
 def _what(block: pd.DataFrame) -> str:
     first = block.iloc[0]
     subset = f", subset {first['subset_seed']:g}" if first["subset_seed"] else ""
-    return f"{first['dataset']}{subset}, {first['model']}"
+    return f"{title(first['dataset'])}{subset}, {first['model']}"
 
 
 def _comparability(block: pd.DataFrame) -> str:

@@ -24,10 +24,22 @@ def coverage(cells: pd.DataFrame) -> str:
     if paper.empty:
         return "None of these cells has a published number that may stand beside it."
     run = paper[paper["n"] > 0]
-    counts = run["verdict"].str.split(" (", regex=False).str[0].value_counts()
-    parts = [f"{counts.get(word, 0)} {word}" for word in ("agrees", "differs", "no verdict")]
-    parts = [part.replace("agrees", "agree").replace("differs", "differ") for part in parts]
-    return f"{len(run)} of {len(paper)} published cells were run in full: {', '.join(parts)}."
+    if run.empty:
+        return f"None of the {len(paper)} published cells was run in full."
+    agree, differ = (int((run["verdict"] == word).sum()) for word in ("agrees", "differs"))
+    text = f"{len(run)} of {len(paper)} published cells {_were(run)} run in full"
+    if not agree + differ:
+        return f"{text}, without a verdict, which takes several seeds."
+    text += f": {agree} agree{'s' * (agree == 1)} with the paper, {differ} differ"
+    text += "s" * (differ == 1)
+    rest = run[~run["verdict"].isin(["agrees", "differs"])]
+    if len(rest):
+        text += f"; {len(rest)} {_were(rest)} run too seldom for a verdict"
+    return f"{text}."
+
+
+def _were(rows: Sequence) -> str:
+    return "was" if len(rows) == 1 else "were"
 
 
 def ranking(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> str:
@@ -62,7 +74,8 @@ def ranking(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> st
         f"{text}. One run scatters by {noise.sd:.1f} points (standard deviation, "
         f"pooled over all that was run in this way, {noise.df} degrees of freedom), so "
         f"chance alone can part {two} by {least_difference(noise, top['n'], top['n']):.1f} "
-        f"points. Rows closer than that to the highest: {', '.join(near) or 'none'}."
+        f"points. {_listed_names(near) or 'No row'} {'are' if len(near) > 1 else 'is'} closer than "
+        "that to the highest."
     )
 
 
@@ -110,8 +123,8 @@ def trade(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> str:
         if pd.notna(best[group])
     ]
     return (
-        f"At factor {factor:g}, the highest row other than {_name(reference.iloc[0])} is "
-        f"{_name(best)}, with {', '.join(change)} compared with it{alone}."
+        f"At factor {factor:g}, {_name(best)} has the highest mean beside "
+        f"{_name(reference.iloc[0])}, and differs from it by {_listed_names(change)}{alone}."
     )
 
 
@@ -136,7 +149,7 @@ def provenance(cells: pd.DataFrame, records: pd.DataFrame) -> str:
         return "No run has finished yet."
     told = ["seed", "seconds", "pack", "hardware", "lt_core", "commit", "torch"]
     runs = records[records["key"].isin(used)].reindex(columns=told)
-    seeds = ", ".join(f"{seed:g}" for seed in sorted(runs["seed"].unique()))
+    seeds = [f"{seed:g}" for seed in sorted(runs["seed"].unique())]
     # Runs that shared a device waited for each other: their seconds count it once each.
     hours = (runs["seconds"] / runs["pack"].fillna(1)).sum() / 3600
     spent = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"
@@ -144,7 +157,8 @@ def provenance(cells: pd.DataFrame, records: pd.DataFrame) -> str:
     made = ((name, _listed(runs[name])) for name in ("lt_core", "commit", "torch"))
     versions = ", ".join(f"{name} {listed}" for name, listed in made if listed)
     return (
-        f"{len(runs)} runs, seeds {seeds}, {spent} of training in all on "
+        f"{len(runs)} run{'s' * (len(runs) > 1)}, seed{'s' * (len(seeds) > 1)} "
+        f"{', '.join(seeds)}, {spent} of training in all on "
         f"{_listed(hardware) or 'hardware not told'}; {versions or 'versions not told'}."
     )
 
@@ -199,6 +213,12 @@ def _name(cell: pd.Series) -> str:
 
 def _code(text: object) -> str:
     return f"`{str(text).replace('`', '')}`"
+
+
+def _listed_names(names: Sequence[str]) -> str:
+    """``a``; ``a and b``; ``a, b and c``."""
+    *most, last = names or [""]
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _listed(values: pd.Series) -> str:

@@ -142,13 +142,18 @@ def covered(cells: pd.DataFrame) -> pd.DataFrame:
     state = np.select([own["n"] == 0, full], [0, 2], 1)
     place = ["dataset", "imbalance_factor", "recipe", "method"]
     best = own.assign(state=state).groupby(place, sort=False)["state"].max().reset_index()
-    where = best["dataset"] + ", factor " + best["imbalance_factor"].map("{:g}".format)
+    where = best["dataset"].map(title) + ", factor " + best["imbalance_factor"].map("{:g}".format)
     counts = {
         "in full": best["state"] == 2,
         "reduced": best["state"] == 1,
         "not run": best["state"] == 0,
     }
     return pd.DataFrame(counts).groupby(where, sort=False).sum()
+
+
+def title(dataset: str) -> str:
+    """A data set as pages name it; one that is not of the catalogue by its own name."""
+    return data.info(dataset).title.partition(" (")[0] if dataset in data.names() else dataset
 
 
 def differences(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> pd.DataFrame:

@@ -10,7 +10,7 @@ import pytest
 import stores
 from made_up_records import full_and_short, of_the_paper, records
 
-from lt_core import losses, tables
+from lt_core import losses, plots, tables
 from lt_core.errors import ConfigError
 from lt_core.runs.records import of_store
 from lt_core.tables import filling, summary
@@ -69,7 +69,7 @@ def test_empty_store_gives_no_run():
     assert set(frame["verdict"]) == {"not run"}
     text = str(tables.render(frame))
     assert text == (
-        "Not run: softmax, gala, gala+rebalance on digits, resnet_digits, 30 epochs at factor 100."
+        "Not run: all 3 rows on handwritten digits, resnet_digits, 30 epochs at factor 100."
     )
     assert "nan" not in text
 
@@ -249,7 +249,11 @@ def test_without_a_plan_every_cell_of_the_paper_is_listed():
     tiny = result[result["dataset"] == "tinyimagenet"]
     assert set(tiny["verdict"]) == {"not run"}
     assert tables.coverage(result) == (
-        "2 of 96 published cells were run in full: 1 agree, 1 differ, 0 no verdict."
+        "2 of 96 published cells were run in full: 1 agrees with the paper, 1 differs."
+    )
+    result.loc[result["method"] == "focal", "verdict"] = "no verdict (n = 1)"
+    assert tables.coverage(result).endswith(
+        "1 agrees with the paper, 0 differ; 1 was run too seldom for a verdict."
     )
 
 
@@ -285,7 +289,7 @@ def test_another_experiment_takes_no_cell_of_the_paper_away(changed):
     places = in_paper[["dataset", "imbalance_factor", "method"]].drop_duplicates()
     assert len(places) == 96
     assert frame["paper"].notna().sum() == 96
-    assert tables.coverage(frame).startswith("0 of 96")
+    assert tables.coverage(frame) == "None of the 96 published cells was run in full."
 
 
 def test_runs_made_under_other_defaults_of_a_loss_are_never_averaged():
@@ -398,10 +402,17 @@ def test_every_row_of_a_table_is_covered_in_full_or_reduced_or_not():
     small = {"seeds": 1, "model": "resnet_rehearsal"}  # reduced though it trains 200 epochs
     small = tables.plan("table1", "cifar10", [100], ["softmax", "focal", "ldam"], **small)
     counts = tables.covered(tables.cells(records([*full, *small]), "table1"))
-    assert counts.loc["cifar10, factor 100"].to_dict() == {
+    assert counts.loc["CIFAR-10, factor 100"].to_dict() == {
         "in full": 1, "reduced": 1, "not run": 8
     }  # fmt: skip
     assert counts.to_numpy().sum() == 3 * 4 * 10  # ldam is no row of the paper
+
+
+@pytest.mark.parametrize("table", tables.names())
+def test_a_chart_of_what_was_run_names_its_bars_in_full(table):
+    labels = tables.covered(tables.cells(pd.DataFrame(), table)).index
+    assert len(labels)
+    assert [label for label in labels if plots.plain(label) != label] == []
 
 
 def test_a_reduced_experiment_of_one_method_has_no_company_and_a_full_one_needs_none():

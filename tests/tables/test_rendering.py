@@ -87,6 +87,18 @@ def test_a_reduced_table_stands_before_the_full_one():
     assert ["REDUCED" in caption for caption in captions] == [True, False]
 
 
+def test_of_the_reduced_experiments_on_one_data_set_the_largest_stands_first():
+    small = {"model": "resnet_rehearsal", "epochs": 40, "seeds": 1}
+    plan = tables.plan("table1", "cifar100", [100], ["softmax"], **small)
+    plan += tables.plan("table1", "cifar10", [100], ["softmax"], epochs=60, seeds=1)
+    plan += tables.plan("table1", "cifar10", [100], ["softmax", "focal"], **small)
+    shown = tables.cells(records(plan), "table1", plan)
+    captions = [caption.partition(";")[0] for caption, _ in tables.render(shown).blocks]
+    assert captions == [
+        "CIFAR-10, resnet_rehearsal", "CIFAR-10, resnet32", "CIFAR-100, resnet_rehearsal"
+    ]  # fmt: skip
+
+
 def test_any_frame_is_shown_with_its_index_and_rounded_numbers():
     frame = pd.DataFrame({"points": [-1.26, -0.04, float("nan")], "n": [1, 2, 3]}, list("abc"))
     rendered = tables.render_frame(frame, "a caption")
@@ -128,10 +140,15 @@ def test_what_was_not_run_is_one_sentence_in_the_place_of_rows():
     rendered = tables.render(shown)
     ((_, frame),) = rendered.blocks
     assert list(frame["method"]) == ["softmax"]
-    assert list(frame) == ["method", "factor 100", "paper 100", "verdict 100"]
+    assert list(frame) == ["method", "factor 100", "paper 100"]  # one run has no verdict
     assert rendered.remark == (
-        "Not run: focal on cifar10, resnet32, 200 epochs at factor 100; "
-        "softmax, focal on cifar10, resnet32, 200 epochs at factor 10."
+        "Not run: focal on CIFAR-10, resnet32, 200 epochs at factor 100; "
+        "softmax, focal on CIFAR-10, resnet32, 200 epochs at factor 10."
+    )
+    none = tables.render(tables.cells(pd.DataFrame(), "grid"))
+    assert none.remark == (
+        "Not run: all 8 rows on CIFAR-10, resnet32, 200 epochs at factor 100 "
+        "and on CIFAR-100, resnet32, 200 epochs at factor 100."
     )
 
 

@@ -32,6 +32,14 @@ def test_ranking_names_top_bottom_and_the_scatter():
     assert "8 degrees of freedom" in text  # four methods of three runs, re-balanced not again
 
 
+def test_ranking_names_the_rows_that_chance_may_have_put_second():
+    text = tables.ranking(shown(), 100)
+    assert text.endswith(" No row is closer than that to the highest.")
+    near = tables.ranking(shown(accuracy=ACCURACY | {"ghm": 75.0, "focal": 75.0}), 100)
+    assert near.endswith("are closer than that to the highest.")
+    assert "`focal` and `" in near or "` and `focal`" in near or "`ghm` and `gala`" in near
+
+
 def test_ranking_of_single_runs_and_of_nothing():
     assert "nothing says how far a run scatters" in tables.ranking(shown(seeds=1), 100)
     assert "too few" in tables.ranking(shown(finished=0), 100)
@@ -75,7 +83,8 @@ def test_trade_is_against_the_baseline_in_each_group_that_exists():
     frame.loc[gala, "many"] -= 10
     frame.loc[gala, "few"] += 19
     text = tables.trade(frame, 100)
-    assert "`gala`, with −10.0 points on *many*, +19.0 points on *few*" in text
+    assert "`gala` has the highest mean beside `softmax`, and differs from it by" in text
+    assert text.endswith("−10.0 points on *many* and +19.0 points on *few*.")
     assert "medium" not in text
     assert "once" in tables.trade(shown(finished=0), 100)
 
@@ -166,6 +175,6 @@ def test_methods_of_several_experiments_are_not_compared():
 
 def test_coverage_of_nothing():
     assert tables.coverage(tables.cells(pd.DataFrame(), "table1")) == (
-        "0 of 96 published cells were run in full: 0 agree, 0 differ, 0 no verdict."
+        "None of the 96 published cells was run in full."
     )
     assert tables.coverage(shown()).startswith("None of these cells")  # of the paper's
