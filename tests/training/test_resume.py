@@ -69,10 +69,13 @@ def test_killed_at_random(drawing, tmp_path, repetition):
 def short(tmp_path_factory):
     """A run of three steps, with a checkpoint after each."""
     config = tiny("icb", epochs=3, overrides={"batch_size": 304})
+    # The store's folder is made by the run, as in the tests; the one around it by pytest, whose
+    # own operations are not counted.
+    store = tmp_path_factory.mktemp("reference") / "store"
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(loop, "CHECKPOINT_INTERVAL", 0.0)
         faults = Faults(monkeypatch)
-        reference = trained(config, tmp_path_factory.mktemp("reference"))
+        reference = trained(config, store)
     assert faults.seen > 25
     return config, reference, faults.seen
 
