@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ plt = pytest.importorskip("matplotlib.pyplot", reason="needs the notebooks extra
 from matplotlib.colors import to_rgb  # noqa: E402
 from matplotlib.text import Text  # noqa: E402
 
-from lt_core import plots  # noqa: E402
+from lt_core import plots, tables  # noqa: E402
 from lt_core.plots.styling import moved_apart  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("book_style")
@@ -160,13 +160,25 @@ def panels(figure):
     return [ax for ax in figure.axes[1:] if ax.axison]
 
 
+def test_the_longest_names_of_rows_head_their_panels_whole_and_apart():
+    rows = {row.label for table in tables.TABLES.values() for row in table.rows}
+    names = sorted(rows, key=len)[-6:]
+    curves = dict.fromkeys(names, np.full((2, 6), 0.5))
+    figure = plots.accuracy_by_class_rank(curves, COUNTS)
+    figure.canvas.draw()
+    heads = [text for text in figure.findobj(Text) if text.get_text() in names]
+    assert sorted(text.get_text() for text in heads) == sorted(names)
+    boxes = [text.get_window_extent() for text in heads]
+    assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
+
+
 def test_accuracy_by_class_rank_shows_each_method_against_the_baseline():
     rng = np.random.default_rng(0)
     curves = {name: rng.uniform(0, 1, (3, 6)) for name in ("softmax", "icb", HOSTILE)}
     figure = plots.accuracy_by_class_rank(curves, COUNTS)
     figure.canvas.draw()
     for ax, name in zip(panels(figure), ("icb", HOSTILE), strict=True):
-        assert ax.get_title(loc="left") == plots.plain(name, 20)
+        assert ax.get_title(loc="left") == plots.plain(name, 24)
         assert ax.lines[0].get_color() == plots.BASELINE_COLOR
         np.testing.assert_allclose(ax.lines[0].get_ydata(), 100 * curves["softmax"].mean(axis=0))
         points = ax.collections[-1].get_offsets()

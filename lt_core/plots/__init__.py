@@ -156,7 +156,8 @@ def accuracy_by_class_rank(
         ax.fill_between(rank, mean - deviation, mean + deviation, color="0.9", linewidth=0)
         ax.plot(rank, mean, color="0.4", linewidth=0.6)
         ax.scatter(rank, mean, color=rank_colors(len(rank)), s=9, zorder=3)
-        ax.set_title(plain(label, 20), fontsize=8)
+        title = plain(label, 24)
+        ax.set_title(title, fontsize=min(8, 150 / max(len(title), 1)))  # no wider than the panel
         ax.set(ylim=(-3, 104), yticks=(0, 50, 100))
         ax.tick_params(labelleft=False)
         _group_borders(ax, counts[order])
