@@ -59,6 +59,12 @@ def test_it_has_one_parameters_cell_of_literals_each_explained(path):
 
 
 @each
+def test_tables_alone_share_their_runs(path):
+    """A chapter that did would be executed again whenever another has added its own."""
+    assert ("store" in notebooks.parameters_of(path)) == path.stem.startswith("reproduce_")
+
+
+@each
 def test_its_last_code_cell_records_the_results(path):
     tagged = [i for i, c in enumerate(cells(path, "code")) if "results" in tags(c)]
     assert tagged == [len(cells(path, "code")) - 1]

@@ -13,7 +13,7 @@ ROLES = re.compile(r' role="(?:doc-biblioentry|doc-backlink|list)"')
 CORNER = re.compile(r"<th([^>]*)>(?:\s|&nbsp;|<p></p>)*</th>")
 STYLE = re.compile(r"<style scoped>.*?</style>", re.DOTALL)  # that of pandas, for all tables
 TABLE = re.compile(r'<table[^>]*class="(?:dataframe|lt-table)\b.*?</table>', re.DOTALL)
-NUMBER = re.compile(r"(?:< |[-\u2212+])?\.?\d")  # how a number begins
+NUMBER = re.compile(r"(?:< |[-\u2212+])?(?:\.?\d|\u221e)")  # how a number begins
 LIGHT_ON_PAPER = """{ const page = document.documentElement.dataset; let theme;
 addEventListener("beforeprint", () => { theme = page.theme; page.theme = "light"; });
 addEventListener("afterprint", () => { page.theme = theme; }); }"""
@@ -69,8 +69,25 @@ def numbers(app, doctree, docname):
             text.parent.replace(text, nodes.Text(shown))
 
 
+def marks(app, doctree, docname):
+    """A formula and the mark behind it stay on one line."""
+    for formula in list(doctree.findall(nodes.math)):
+        place = formula.parent.index(formula)
+        after = formula.parent[place + 1 : place + 2]
+        if (
+            after
+            and isinstance(after[0], nodes.Text)
+            and (mark := re.match(r"[.,;:?)]+", after[0]))
+        ):
+            both = nodes.inline(
+                "", "", formula.deepcopy(), nodes.Text(mark[0]), classes=["together"]
+            )
+            formula.parent[place : place + 2] = [both, nodes.Text(after[0][mark.end() :])]
+
+
 def setup(app):
     app.add_js_file(None, body=LIGHT_ON_PAPER)
     app.connect("doctree-resolved", numbers)
+    app.connect("doctree-resolved", marks)
     app.connect("html-page-context", mend, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -140,7 +140,10 @@ def _page(root: Path, name: str, work: Path, store: Path, quick: bool) -> Page:
 
 
 def _without_output(page: Page, work: Path) -> Page:
-    """The page as code without output, with a note under its title that says so."""
+    """The page as code without output, with a note under its title that says so.
+
+    A named figure keeps its place, because other pages refer to it.
+    """
     import nbformat
 
     notebook = nbformat.read(page.source, as_version=4)
@@ -149,6 +152,12 @@ def _without_output(page: Page, work: Path) -> Page:
         "This build shows the code of this page without its output; "
         "`.venv/bin/lt-core book --quick` executes it.",
     )
+    place = nbformat.v4.new_output(
+        "display_data", {"text/html": "<em>not drawn in this build</em>"}
+    )
+    for cell in notebook.cells:
+        if "figure" in cell.metadata.get("mystnb", {}):
+            cell.outputs = [place]
     target = work / "without_output" / page.source.name
     target.parent.mkdir(parents=True, exist_ok=True)
     write(target, nbformat.writes(notebook))
@@ -160,7 +169,8 @@ def _is_fresh(page: Page, store: Path) -> bool:
     status = notebooks.finished(page.executed)
     if status is None:
         return False
-    reads_results = "store" in status["parameters"]
+    parameters = status["parameters"]  # without a data set a table draws the committed records
+    reads_results = "store" in parameters and parameters.get("dataset", "") is not None
     return (
         status["source_sha256"] == sha256(page.source.read_bytes())
         and status["code_sha256"] == notebooks.code_sha256()

@@ -158,11 +158,11 @@ def test_a_page_is_light(opened, name):
     assert sum(path.stat().st_size for path in files) < 3.5e6
 
 
-#: What is no prose: code and what it prints, tables of cells, explorable figures, and the
-#: docstrings of the losses.
+#: What is no prose: code and what it prints, tables of cells, figures and their captions, the
+#: docstrings of the losses, and the list of references.
 NO_PROSE = (
     ".cell_input, .highlight, pre, script, style, .cell_output table, .lt-explorable,"
-    " .headerlink, details.hide > summary, dl.py"
+    " .headerlink, details.hide > summary, dl.py, figcaption, div.citation"
 )
 
 

@@ -49,6 +49,7 @@ def write_notebook(root, *code, name="one", parameters='quick = False\nstore = "
     title = nbformat.v4.new_markdown_cell("# One")
     made = nbformat.v4.new_notebook(cells=[title, parameters, *map(new, code), drawn])
     made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    made.metadata["language_info"] = {"name": "python"}
     nbformat.write(made, root / f"notebooks/{name}.ipynb")
 
 
@@ -69,6 +70,14 @@ def test_a_notebook_is_executed_again_only_if_something_changed(root, capsys):
     (root / "runs/some-run").mkdir(parents=True)
     (root / "runs/some-run/result.json").write_text("{}")  # the results
     assert "executed" in executions(root, capsys)[1]
+    assert executions(root, capsys)[1] == ""
+
+
+def test_a_page_of_the_committed_records_does_not_wait_for_new_runs(root, capsys):
+    write_notebook(root, parameters='store = "../runs"\ndataset: str | None = None')
+    executions(root, capsys)
+    (root / "runs/some-run").mkdir(parents=True)
+    (root / "runs/some-run/result.json").write_text("{}")
     assert executions(root, capsys)[1] == ""
 
 
@@ -117,8 +126,8 @@ def test_pages_show_the_execution_and_not_this_machine(root):
 
 FRAME = """\
 import pandas as pd
-frame = pd.DataFrame({"gain": [-1.5, float("nan")], "of": ["a", "-b"]}, ["ours", "theirs"])
-frame.rename_axis("method")"""
+columns = {"gain": [-1.5, float("nan")], "of": ["a", "-b"], "nats": ["−∞", "2"]}
+pd.DataFrame(columns, ["ours", "theirs"]).rename_axis("method")"""
 
 
 def test_tables_have_one_look_and_pages_need_no_network(root):
@@ -127,7 +136,8 @@ def test_tables_have_one_look_and_pages_need_no_network(root):
     html = root / "_build/html"
     page = (html / "notebooks/one.html").read_text()
     rows = re.findall(r"<tr>(.*?)</tr>", page.replace("\n", ""))
-    assert rows[0] == '<th>method</th><th class="number">gain</th><th>of</th>'
+    heading = '<th class="number">'
+    assert rows[0] == f"<th>method</th>{heading}gain</th><th>of</th>{heading}nats</th>"
     assert '<td class="number">−1.5</td><td>a</td>' in rows[1]
     assert "<td>-b</td>" in rows[2]
     assert len(rows) == 3
@@ -136,6 +146,7 @@ def test_tables_have_one_look_and_pages_need_no_network(root):
     home = (html / "book/index.html").read_text()
     assert ("tex-chtml" in page, "tex-chtml" in home) == (0, 1)
     assert "from \N{MINUS SIGN}1.5 to 82\N{NO-BREAK SPACE}%, not" in home
+    assert re.search(r'class="together">\S*[^<]*x\^2[^<]*</span>,</span> from', home)
     assert "-1 5%" in re.sub("<[^>]*>", "", home)
     assert "See" in (html / "_static/excerpts.js").read_text()
     assert "excerpts.js" in (html / "search.html").read_text()
@@ -314,6 +325,15 @@ def test_notebooks_left_out_say_that_they_were_not_executed(root, capsys):
     assert all(notebooks.finished(page.executed) for page in again)
     kept = book.execute(root, quick=True, only=["one"])  # what is fresh stays
     assert all(notebooks.finished(page.executed) for page in kept)
+
+
+def test_a_page_can_refer_to_a_figure_of_a_page_without_output(root):
+    (root / "book/index.md").write_text(HOME + "\n{numref}`a-line` rises.\n")
+    home = book.build(root, only=[]).with_name("book") / "index.html"
+    assert "Fig. 1" in home.read_text()
+    page = (root / "_build/html/notebooks/one.html").read_text()
+    assert "not drawn in this build" in page
+    assert "A line." in page
 
 
 def test_the_published_pages_are_the_default_build():
