@@ -227,6 +227,7 @@ def reproduce(
     }
     from lt_core.book import reproduce_table
 
+    table = "all" if table == "wanted" else table  # the former name, in scripts
     if direct:
         if output is not None:
             raise ConfigError(f"output: --direct executes no notebook, leave out {str(output)!r}")

@@ -65,6 +65,7 @@ def test_every_command_shows_an_example_of_options_that_exist(call, command):
         ("reproduce table1 --direct --methods ,", 2, "methods: expected at least one, got ','"),
         ("reproduce table3 --methods icb[intra,urra]", 2, "did you mean 'icb[intra,ura]'?"),
         ("reproduce all --dataset digits", 2, "unknown data set of the tables 'digits'"),
+        ("reproduce wanted --dataset digits", 2, "unknown data set of the tables 'digits'"),
         ("reproduce all --methods icb", 2, "methods: 'all' is every run of the tables"),
         ("reproduce all --output x.ipynb", 2, "output: 'all' has no notebook"),
         ("reproduce table1 --direct --shard 3/2", 2, "shard: expected I/N"),
