@@ -236,7 +236,7 @@ def ranked_differences(panels: Mapping[str, pd.DataFrame], baseline: str) -> Fig
         return None
     columns = min(len(panels), 2)
     rows = math.ceil(len(panels) / columns)
-    size = (6, rows * (0.95 + 0.19 * max(map(len, panels.values()))))
+    size = (4.6 if columns == 1 else 6, rows * (0.95 + 0.19 * max(map(len, panels.values()))))
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
     for ax in axes.flat[len(panels) :]:
         ax.set_visible(False)
@@ -254,7 +254,7 @@ def coverage(counts: pd.DataFrame) -> Figure:
 
     As :func:`lt_core.tables.covered` counts what was run in full, reduced and not at all.
     """
-    figure, ax = plt.subplots(figsize=(6, 0.8 + 0.2 * len(counts)))
+    figure, ax = plt.subplots(figsize=(4.6, 0.8 + 0.2 * len(counts)))  # fits a phone
     left = np.zeros(len(counts))
     for what, shade in zip(counts, np.linspace(0.15, 0.92, counts.shape[1]), strict=True):
         values = counts[what].to_numpy(float)
@@ -265,7 +265,8 @@ def coverage(counts: pd.DataFrame) -> Figure:
     ax.set_title(f"{first:g} of {total:g} rows {counts.columns[0]}", pad=20)
     ax.set_xlabel("rows of the table")
     ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.legend(ncols=counts.shape[1], loc="lower left", bbox_to_anchor=(0, 1), borderpad=0)
+    narrow = {"handlelength": 1, "columnspacing": 1, "borderpad": 0}
+    ax.legend(ncols=counts.shape[1], loc="lower left", bbox_to_anchor=(0, 1), **narrow)
     return figure
 
 

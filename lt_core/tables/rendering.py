@@ -133,7 +133,8 @@ def render_cost(cells: pd.DataFrame, runs: pd.DataFrame) -> Rendered:
         found = part.groupby("method", sort=False)["seconds"].agg(["size", "median"]).reset_index()
         found["median"] = [number(seconds / 60, ".2f") for seconds in found["median"]]
         frame = found.rename(columns={"size": "runs", "median": "minutes per run"})
-        blocks.append((f"{hardware}; wall time, median; {hours:.1f} hours in all", frame))
+        about = f"minutes per run on {hardware}: median of wall time; {hours:.1f} hours in all"
+        blocks.append((about, frame))
     return Rendered(tuple(blocks))
 
 
