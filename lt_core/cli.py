@@ -56,6 +56,12 @@ Workers = Annotated[
 Damaged = Annotated[
     str, typer.Option(metavar="stop|skip", help="at a damaged training image on disk")
 ]
+Holdout = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N", help="to choose: evaluate on N training images per class, not on the test set"
+    ),
+]
 Deterministic = Annotated[
     bool, typer.Option("--deterministic", help="a GPU repeats a run bit for bit, but slower")
 ]
@@ -84,6 +90,7 @@ def run(
     subset_seed: Annotated[
         str, typer.Option(metavar="N", help="which images the long tail keeps")
     ] = "0",
+    holdout: Holdout = "0",
     precision: Precision = "float32",
     store: StorePath = Path("runs"),
     data_root: DataRoot = None,
@@ -112,6 +119,7 @@ def run(
         epochs=epochs,
         seed=seed,
         subset_seed=subset_seed,
+        holdout=holdout,
         precision=precision,
     )
     checks.check_device(device)
@@ -168,6 +176,7 @@ def reproduce(
         typer.Option(help="NAME=VALUE, a field of the recipe; repeatable, the table says REDUCED"),
     ] = None,
     seeds: Annotated[str | None, typer.Option(metavar="N", help="seeds 0 to N - 1")] = None,
+    holdout: Holdout = None,
     precision: Precision = "float32",
     store: StorePath = Path("runs"),
     data_root: DataRoot = None,
@@ -209,6 +218,7 @@ def reproduce(
         "model": model,
         "precision": precision,
         "overrides": _pairs("override", override) or None,
+        "holdout": holdout,
     }
     request = {name: value for name, value in request.items() if value is not None}
     if engine == "ray" and context.get_parameter_source("data_root").name == "ENVIRONMENT":
@@ -266,7 +276,7 @@ def status(store: StorePath = Path("runs")) -> None:
 
     Example: lt-core status --store runs
     """
-    from lt_core import runs
+    from lt_core import data, runs
 
     if reason := runs.missing_store(store):
         raise StoreError(
@@ -279,6 +289,9 @@ def status(store: StorePath = Path("runs")) -> None:
     names = ["dataset", "imbalance_factor", "recipe", "overrides", "epochs", "precision"]
     names += ["model", "classifier", "holdout", "method", "variant"]
     told = [{name: _word(run.record.get(name)) for name in names} for run in found]
+    for row, run in zip(told, found, strict=True):
+        where = data.at(run.record["dataset"], run.record["imbalance_factor"])
+        row["imbalance_factor"] = where.partition(" ")[2].removeprefix("factor ")
     names = [name for name in names if len({row[name] for row in told}) > 1] or ["method"]
     groups: dict[tuple[str, ...], list[float]] = {}
     for run, row in zip(found, told, strict=True):
@@ -379,6 +392,8 @@ def main(arguments: list[str] | None = None) -> None:
         if not hasattr(error, "format_message"):
             raise
         message, option = error.format_message(), getattr(error, "option_name", None)
+        if option and message.startswith("No such option") and (way := _other_way(option)):
+            message = f"No such option: {option}; {way}"
         if word := next((w for w in arguments if option and w.startswith(f"{option}=")), None):
             message = f"{message.rstrip('.')}, got {word!r}"
         print(f"lt-core: {message}", file=sys.stderr)
@@ -423,6 +438,33 @@ def _check_words(words: Sequence[str]) -> None:
             raise ConfigError(f"{before}: expected a value, got {word!r}")
         if option.startswith("--") and equals and not value.strip():
             raise ConfigError(f"{option}: expected a value, got {value!r}")
+
+
+#: How other programs call what a recipe has under another name.
+ALSO_CALLED = {
+    **dict.fromkeys(("lr", "base_lr", "learningrate"), "learning_rate"),
+    **dict.fromkeys(("batch", "bs", "batchsize"), "batch_size"),
+    **dict.fromkeys(("wd", "decay"), "weight_decay"),
+    **dict.fromkeys(("img_size", "imgsz", "size", "resolution"), "image_size"),
+    **dict.fromkeys(("pretrained", "pretrain"), "weights"),
+    **dict.fromkeys(("freeze",), "frozen"),
+    **dict.fromkeys(("warmup",), "warmup_epochs"),
+    **dict.fromkeys(("mixup",), "mixup_alpha"),
+}
+
+
+def _other_way(option: str) -> str:
+    """How the value is given that somebody took for an option of its own."""
+    from lt_core import losses
+    from lt_core.training import recipes
+
+    name = option.lstrip("-").replace("-", "_").lower()
+    name = ALSO_CALLED.get(name, name)
+    if name in recipes.get("digits").numbers():
+        return f"it is a field of the recipe: --override {name}=VALUE"
+    if name in {param for loss in losses.names() for param in losses.defaults(loss)}:
+        return f"it is a parameter of losses: lt-core run … --param {name}=VALUE"
+    return ""
 
 
 def _pairs(option: str, entries: list[str] | None) -> dict[str, str]:

@@ -42,7 +42,7 @@ USUAL = {
         **{"--param": "reduction=weighted_mean", "--recipe": "digits", "--model": "resnet_digits"},
         **{"--seed": "1", "--subset-seed": "1", "--precision": "bfloat16", "--store": "runs"},
         **{"--data-root": "data", "--download": None, "--time-budget": "600"},
-        **{"--deterministic": None, "--workers": "2", "--damaged": "skip"},
+        **{"--deterministic": None, "--workers": "2", "--damaged": "skip", "--holdout": "0"},
     },
     "reproduce": {
         **TABLE,
@@ -50,7 +50,7 @@ USUAL = {
         **{"--store": "runs", "--data-root": "data", "--download": None, "--pack": "auto"},
         **{"--time-budget": "600", "--deterministic": None, "--shard": "1/2", "--output": None},
         **{"--workers": "2", "--damaged": "skip", "--override": "batch_size=304"},
-        **{"--engine": "local", "--gpus-per-run": "0.5"},
+        **{"--engine": "local", "--gpus-per-run": "0.5", "--holdout": "5"},
     },
     "look": {"folder": "pets", "--open": None, "--data-root": "data"},
     "status": {"--store": "runs"},

@@ -33,6 +33,7 @@ from lt_core.book.process import (
     tags,
     write,
 )
+from lt_core.data import own
 from lt_core.runs import records
 from lt_core.runs.environment import installed
 
@@ -84,7 +85,7 @@ def run(
     content = path.read_bytes()  # once: what is executed is what the hash is of
     folder = path.resolve().parent
     job = {
-        "notebook": content.decode(),
+        "notebook": _words_for(content.decode(), resolved.get("dataset")),
         "output": str(output.resolve()),
         "folder": str(folder),
         "stream": stream,
@@ -154,6 +155,21 @@ def results_sha256(store: str | os.PathLike) -> str:
     found, set_aside = runs.scan(Path(store).resolve())
     seen = [[[run.key, run.record, run.files] for run in found], set_aside]
     return sha256(json.dumps(seen, sort_keys=True).encode())
+
+
+def _words_for(notebook: str, dataset: object) -> str:
+    """The notebook with what it says of a user's own images, where ``dataset`` is a folder of them.
+
+    A cell's metadata hold that as ``own_images``: the source to take instead, or "" to leave the
+    cell out. So nothing is said on their pages that is true of the papers' data only.
+    """
+    if not str(dataset).startswith(own.PREFIX):
+        return notebook
+    changed = json.loads(notebook)
+    for cell in changed["cells"]:
+        cell["source"] = cell["metadata"].get("own_images", cell["source"])
+    changed["cells"] = [cell for cell in changed["cells"] if cell["source"]]
+    return json.dumps(changed)
 
 
 def _refuse_to_replace(output: Path, source: Path) -> None:

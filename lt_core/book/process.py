@@ -81,7 +81,9 @@ def _papermill(job: dict, partial: Path) -> dict | None:
 
     write(partial, job["notebook"])
     target = str(partial).replace("{", "{{").replace("}", "}}")  # papermill formats its paths
-    sink = sys.stdout if job["stream"] else None
+    sink = os.fdopen(os.dup(1), "w") if job["stream"] else None
+    # The kernel prints here a second time what processes print that it has started.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     try:
         papermill.execute_notebook(
             target,

@@ -111,17 +111,20 @@ def notebook_path(name: str) -> Path:
 
 def _every(request: Mapping) -> list[RunConfig]:
     for name in request:
-        if name in ("imbalance_factors", "methods", "overrides"):
+        if name in ("imbalance_factors", "methods", "overrides", "holdout"):
             raise ConfigError(f"{name}: 'all' is every run of the tables; leave it out")
     return tables.plan_all(**request)
 
 
 def _text(table: str, plan: list, store: str | os.PathLike, request: Mapping) -> str:
-    """The table of ``plan``, and which of the store's runs were set aside and not counted."""
-    found = runs.load(store)
-    cells = tables.cells(found, table, plan, methods=request.get("methods"))
-    aside = [f"set aside, not counted: {reason}" for reason in found.attrs["set_aside"]]
-    return "\n".join([str(tables.render(cells)), *aside])
+    """The table of ``plan``, what to know about it, and which runs were set aside."""
+    from lt_core.runs import records  # after the names were checked: it imports pandas
+
+    found = records.of_store(store)
+    cells = tables.cells(found.runs, table, plan, methods=request.get("methods"))
+    notes = filter(None, [tables.remarks(cells, found)])
+    aside = [f"set aside, not counted: {reason}" for reason in found.runs.attrs["set_aside"]]
+    return "\n".join([str(tables.render(cells)), *notes, *aside])
 
 
 def _shard(text: str) -> slice:

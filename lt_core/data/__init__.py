@@ -1,11 +1,12 @@
 """Data sets, their long-tailed subsets, and what was chosen from them."""
 
 from lt_core import lazily
-from lt_core.data.catalog import DatasetInfo, info, names
+from lt_core.data.catalog import DatasetInfo, at, info, names
 
 __all__ = [
     "Dataset",
     "DatasetInfo",
+    "at",
     "check_apart",
     "check_factor",
     "class_counts",

@@ -45,13 +45,13 @@ class DatasetInfo:
     evaluated_count: int | None = None
     natural_factor: int | None = None
 
-    def check_cut(self, imbalance_factor: float, holdout: int) -> None:
-        """Refuse a factor and a holdout that a set taken as it is cannot be cut to."""
-        if holdout or not (imbalance_factor == 1 or imbalance_factor < (self.natural_factor or 1)):
+    def check_cut(self, imbalance_factor: float) -> None:
+        """Refuse a factor that a set taken as it is cannot be cut to."""
+        if not (imbalance_factor == 1 or imbalance_factor < (self.natural_factor or 1)):
             below = f" or below its own {self.natural_factor}" if self.natural_factor else ""
             raise errors.ConfigError(
-                f"imbalance_factor and holdout: {self.name} is long-tailed by nature, expected 1 "
-                f"(taken as it is){below}, and 0; got {imbalance_factor:g} and {holdout}"
+                f"imbalance_factor: {self.name} is long-tailed by nature, expected 1 "
+                f"(taken as it is){below}, got {imbalance_factor:g}"
             )
 
 
@@ -73,6 +73,15 @@ _CATALOG = _read()
 def names() -> tuple[str, ...]:
     """The data sets that :func:`lt_core.data.load` knows by name; others are ``folder:DIR``."""
     return tuple(_CATALOG)
+
+
+def at(name: str, imbalance_factor: float) -> str:
+    """On what an accuracy was reached, in words: ``at factor 100``, or on images as they are."""
+    if imbalance_factor == 1 and name.startswith("folder:"):
+        return "on these images"
+    if imbalance_factor == 1 and name in _CATALOG and _CATALOG[name].head_count is None:
+        return "on the whole list"
+    return f"at factor {imbalance_factor:g}"
 
 
 def info(name: str) -> DatasetInfo:

@@ -105,6 +105,19 @@ def cut(listed: Dataset, factor: float, seed: int) -> Dataset:
     return listed.take(rows, imbalance_factor=factor, subset_seed=seed)
 
 
+def divided(listed: Dataset, split: str, holdout: int, seed: int) -> Dataset:
+    """The training images without those that are held out, or those (``split="val"``)."""
+    import numpy as np
+
+    targets, rows = listed.targets.numpy(), []
+    for label, aside in enumerate(long_tail.held_out(listed.class_counts, holdout)):
+        shuffled = long_tail.shuffled_rows(targets, label, seed)
+        kept = len(shuffled) - aside
+        rows.append(np.sort(shuffled[:kept] if split == "train" else shuffled[kept:]))
+    changes = {"split": split, "subset_seed": seed, "holdout": holdout}
+    return listed.take(np.concatenate(rows), **changes)
+
+
 def published_counts(name: str) -> list[int] | None:
     """Training images of each class in the published list, None where it does not ship."""
     file = resources.files("lt_core.data").joinpath("class_counts.csv")

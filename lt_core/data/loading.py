@@ -62,7 +62,9 @@ def load(
 
     Sets that are long-tailed by nature are taken as listed, at factor 1; of a
     published list a smaller factor keeps at most that many times the images
-    of the smallest class. Nothing is fetched unless ``download`` is true and the files are missing.
+    of the smallest class. Their ``holdout`` is at most half of a class; without
+    one, ``split="val"`` is the list or the folder of that name. Nothing is
+    fetched unless ``download`` is true and the files are missing.
 
     Raises ConfigError for an argument and DataError for files that cannot be
     used, one line that says what was looked for, where, and how to get it.
@@ -75,10 +77,15 @@ def load(
     holdout = convert("holdout", holdout, Annotated[int, Range(0)])
     root = data_root(root)
     if described.head_count is None:
-        described.check_cut(imbalance_factor, holdout)
+        described.check_cut(imbalance_factor)
+        divided = holdout and split != "test"
+        source = "train" if divided else split
         if name.startswith(own.PREFIX):
-            return own.load(name, split).validate()
-        listed = listfile.load(described, _folder(described, root), split).validate()
+            listed = own.load(name, source).validate()
+        else:
+            listed = listfile.load(described, _folder(described, root), source).validate()
+        if divided:
+            listed = listfile.divided(listed, split, holdout, subset_seed)
         if split != "train" or imbalance_factor == 1:
             return listed
         return listfile.cut(listed, imbalance_factor, subset_seed)

@@ -75,6 +75,21 @@ def shuffled_rows(targets: np.ndarray, label: int, seed: int) -> np.ndarray:
     return rows[np.argsort(keys, kind="stable")]
 
 
+def held_out(counts: Sequence[int], holdout: int) -> list[int]:
+    """How many images of each class are set aside where data are taken as they are.
+
+    ``holdout``, but at most half of a class, so that the tail keeps images to train on. Raises
+    DataError where a class has a single image.
+    """
+    if holdout and min(counts) < 2:
+        raise DataError(
+            f"holdout: {sum(n < 2 for n in counts)} classes have a single training image, first "
+            f"class {list(counts).index(min(counts))}, and cannot be divided; leave holdout out, "
+            "or leave those classes out"
+        )
+    return [min(holdout, n // 2) for n in counts]
+
+
 def draw(
     targets: np.ndarray, counts: Sequence[int], seed: int, holdout: int = 0, split: str = "train"
 ) -> np.ndarray:

@@ -45,14 +45,17 @@ def look(
     lines = [f"{title}: {len(class_names)} classes"]
     lines += [f"{split}: {len(paths)} images" for split, paths in splits.items() if paths]
     lines += _profile(counts, class_names)
+    for first, second in own.alike(class_names)[:SHOWN]:
+        lines.append(f"note: {first!r} and {second!r} are two classes; where one is meant, rename")
     if others:
         example = f"{len(others)}, such as {others[0]}"
         lines.append(f"other files: {example}, not images by their names, left alone")
     if open_each:
         problems += _damage(splits, lines)
-    lines += [f"problem: {problem}" for problem in problems[:SHOWN]]
-    if len(problems) > SHOWN:
-        lines.append(f"and {len(problems) - SHOWN} problems more")
+    shown = problems if open_each else problems[:SHOWN]  # --open is asked for the names
+    lines += [f"problem: {problem}" for problem in shown]
+    if len(problems) > len(shown):
+        lines.append(f"and {len(problems) - len(shown)} problems more")
     return "\n".join(map(printable, lines + end)), len(problems)
 
 

@@ -21,8 +21,10 @@ import io
 import json
 import os
 import re
+import unicodedata
+import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -119,6 +121,11 @@ def usable(name: str) -> Tree:
             f"{tree.path}: {'; '.join(tree.problems[:_SHOWN])}"
             f"{f'; and {more} more' if more > 0 else ''}; lt-core look shows what is there"
         )
+    for first, second in alike(tree.class_names):
+        warnings.warn(
+            f"{tree.path}: {first!r} and {second!r} are two classes; where one is meant, rename",
+            stacklevel=2,
+        )
     _remember(tree.path)
     return tree
 
@@ -152,8 +159,10 @@ def place(name: str) -> Path:
 
 
 def _remember(path: Path) -> None:
-    if str(path) not in (known := _known()):
-        os.environ[FOLDERS] = "\n".join([str(path), *known])
+    known = _known()
+    if known[:1] != [str(path)]:  # first: a copy elsewhere has the same name
+        others = [entry for entry in known if entry != str(path)]
+        os.environ[FOLDERS] = "\n".join([str(path), *others])
 
 
 def _known() -> list[str]:
@@ -213,12 +222,28 @@ def read(path: Path) -> Tree:
     if found and not class_names:
         problems.append(f"no training images; {_LAYOUT}")
     else:
+        known = {_folded(name): f"; train has {name!r}: rename one of the two" for name in order}
         problems += [
             f"{count} {split} images of class {label!r}, which has no training image"
+            f"{known.get(_folded(label), '')}"
             for (split, label), count in unknown.items()
         ]
     tree = Tree(path, tuple(class_names), images, tuple(problems), tuple(others))
     return replace(tree, problems=tuple(_missing(tree))) if found and not problems else tree
+
+
+def _folded(name: str) -> str:
+    """A class's name but for case, outer spaces and the way in which accents are encoded."""
+    return unicodedata.normalize("NFC", name).strip().casefold()
+
+
+def alike(class_names: Sequence[str]) -> list[tuple[str, str]]:
+    """Classes whose names a person, or another system's folders, would take for one."""
+    first, pairs = {}, []
+    for name in class_names:
+        if (other := first.setdefault(_folded(name), name)) != name:
+            pairs.append((other, name))
+    return pairs
 
 
 def _missing(tree: Tree) -> Iterator[str]:

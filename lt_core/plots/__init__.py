@@ -36,6 +36,7 @@ from lt_core.plots.styling import (
     rank_colors,
     style,
 )
+from lt_core.tables.rendering import place
 from lt_core.training.metrics import groups
 
 __all__ = ["BASELINE_COLOR", "DASHES", "MARKERS", "METHOD_COLOR", "end_labels", "label_rows"]
@@ -197,7 +198,7 @@ def dumbbells(cells: pd.DataFrame) -> Figure | None:
     figure, axes = plt.subplots(
         len(parts), figsize=(6, sum(heights)), squeeze=False, height_ratios=heights, sharex=True
     )
-    for ax, (factor, part) in zip(axes[:, 0], parts, strict=True):
+    for ax, (_, part) in zip(axes[:, 0], parts, strict=True):
         y = np.arange(len(part))
         ax.hlines(y, part["low"], part["high"], color="0.88", linewidth=6, label="95 % of new runs")
         ax.hlines(y, part["paper"], part["mean"], color="0.62")
@@ -206,7 +207,7 @@ def dumbbells(cells: pd.DataFrame) -> Figure | None:
         ax.scatter(part["mean"], y, 14, METHOD_COLOR, zorder=4, label="ours")
         label_rows(ax, part["method"])
         ax.set_xlabel("accuracy, %")
-        ax.set_title(f"factor {factor:g}", loc="right")
+        ax.set_title(place(part), loc="right")
         ax.label_outer()
     axes[0, 0].legend(ncols=3, loc="lower left", bbox_to_anchor=(0, 1), borderpad=0)
     inside = cells["paper"].between(cells["low"], cells["high"]).sum()

@@ -60,6 +60,10 @@ class Table:
     published: str | None = None
     large: Mapping[str, Mapping] = field(default_factory=dict)
 
+    def network_on(self, dataset: str) -> str:
+        """The network of the table on ``dataset``: its own, or the data set's."""
+        return self.large.get(dataset, {}).get("model") or data.info(dataset).model
+
     def recipes_on(self, dataset: str) -> tuple[str, ...]:
         """The recipes that the table's runs on ``dataset`` are trained by.
 
@@ -144,6 +148,7 @@ def plan(
     subset_seed: int = 0,
     model: str | None = None,
     overrides: Mapping | None = None,
+    holdout: int | None = None,
 ) -> list[RunConfig]:
     """The runs behind a table, or a part of it, the most important first: factors, then seeds.
 
@@ -151,7 +156,8 @@ def plan(
     the factors 100, 10 and 1. Unless a ``recipe`` is given, :meth:`Table.recipes_on` says which
     the data set is trained by. ``methods`` are labels of rows or names of losses. ``seeds`` is
     how many, or which. ``model`` is another network than the data set's own, ``overrides`` are
-    fields of the recipe that are replaced.
+    fields of the recipe that are replaced, ``holdout`` images of each class are kept from training
+    and evaluated instead of the test set.
 
     Raises ConfigError for an unknown table, data set, method or recipe, with the nearest
     name, for a factor below 1 or one that leaves a class without an image, and for a list
@@ -188,6 +194,7 @@ def plan(
                         overrides=overrides or {},
                         seed=seed,
                         subset_seed=subset_seed,
+                        holdout=holdout or 0,
                     )
                     configs.setdefault(config.key, config)
     return list(configs.values())

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from lt_core import data
+from lt_core.data import own
 from lt_core.tables.plans import published
 from lt_core.tables.summary import BLOCK, GROUPS, OTHER_IMAGES, title
 
@@ -88,16 +90,16 @@ def render_published(table: str) -> Rendered:
 def render_groups(cells: pd.DataFrame) -> Rendered:
     """A table for each factor: accuracy, and beside it that of each group of classes.
 
-    Where all classes are in one group, as at factor 1, its accuracy is the overall one.
+    Where all classes are in one group, as in balanced data, its accuracy is the overall one.
     """
     blocks = []
     for block in _blocks(cells[cells["n"] > 0]):
-        for factor, part in block.groupby("imbalance_factor", sort=False):
+        for _, part in block.groupby("imbalance_factor", sort=False):
             frame = pd.DataFrame({"method": part["method"], "top-1, %": part.apply(accuracy, 1)})
             groups = [group for group in GROUPS if part[group].notna().any()]
             for group in groups if len(groups) > 1 else []:
                 frame[f"{group}, %"] = part[group].map(number)
-            about = f"{_what(block)}, imbalance factor {factor:g}{_comparability(block)}"
+            about = f"{_what(block)}, {place(part)}{_comparability(block)}"
             blocks.append((about, frame))
     return Rendered(tuple(blocks))
 
@@ -142,7 +144,9 @@ def render_trace(trace: pd.DataFrame) -> Rendered:
     """The runs that :func:`lt_core.tables.trace` lists, a table for each experiment."""
     blocks = []
     for part in _blocks(trace):
-        frame = pd.DataFrame({"factor": part["imbalance_factor"].map("{:g}".format)})
+        cuts = zip(part["dataset"], part["imbalance_factor"], strict=True)
+        cuts = [data.at(*cut).removeprefix("at factor ") for cut in cuts]
+        frame = pd.DataFrame({"factor": cuts}, part.index)
         frame["method"], frame["seed"] = part["method"], part["seed"].map("{:g}".format)
         frame["top-1, %"] = part["top1"].astype(float).map("{:.2f}".format)
         frame["run"] = part["key"]
@@ -169,23 +173,34 @@ def accuracy(cell: pd.Series) -> str:
     return f"{cell['mean']:.{digits}f}{spread} (n={cell['n']}{planned})"
 
 
+def place(cells: pd.DataFrame) -> str:
+    """On what the first of ``cells`` was reached, short: ``factor 100``, ``these images``."""
+    return data.at(*cells[["dataset", "imbalance_factor"]].iloc[0]).partition(" ")[2]
+
+
 def _not_run(cells: pd.DataFrame) -> str:
     """What has no run, in one sentence: methods under each experiment and its factors."""
     where: dict[tuple[str, ...], dict[str, dict[str, bool]]] = {}
     every = set(cells["method"][~cells["added"].astype(bool)])
     for block in _blocks(cells[cells["n"] == 0]):
         what = f"{_what(block)}, {block['epochs'].iloc[0]:g} epochs"
-        for factor, part in block.groupby("imbalance_factor", sort=False):
+        for _, part in block.groupby("imbalance_factor", sort=False):
             places = where.setdefault(tuple(part["method"]), {})
-            places.setdefault(what, {})[f"{factor:g}"] = True  # once, of several recipes
+            places.setdefault(what, {})[place(part)] = True  # once, of several recipes
     parts = []
     for methods, places in where.items():
         rows = ", ".join(methods)
         if len(methods) > 2 and every <= set(methods):
             rows = f"all {len(methods)} rows"
-        at = (f"{what} at factor {', '.join(factors)}" for what, factors in places.items())
+        at = (f"{what}{_at(found)}" for what, found in places.items())
         parts.append(f"{rows} on {' and on '.join(at)}")
     return f"Not run: {'; '.join(parts)}." if parts else ""
+
+
+def _at(places: Iterable[str]) -> str:
+    """`` at factor 100, 10``; data that are taken as they are need no word."""
+    factors = [cut.removeprefix("factor ") for cut in places if cut.startswith("factor ")]
+    return f" at factor {', '.join(factors)}" if factors else ""
 
 
 def _blocks(cells: pd.DataFrame) -> list[pd.DataFrame]:
@@ -195,23 +210,29 @@ def _blocks(cells: pd.DataFrame) -> list[pd.DataFrame]:
 def _across(block: pd.DataFrame) -> pd.DataFrame:
     methods = pd.unique(block["method"])
     frame = pd.DataFrame({"method": methods})
-    for factor, part in block.groupby("imbalance_factor", sort=False):
-        part = part.set_index("method")
-        frame[f"factor {factor:g}"] = part.apply(accuracy, axis=1).reindex(methods).to_numpy()
+    for _, part in block.groupby("imbalance_factor", sort=False):
+        head, part = place(part), part.set_index("method")
+        frame[head] = part.apply(accuracy, axis=1).reindex(methods).to_numpy()
         if part["paper"].notna().any():
-            paper = part["paper"].map(lambda value: number(value, ".2f"))
-            frame[f"paper {factor:g}"] = paper.reindex(methods).to_numpy()
+            cut, paper = head.removeprefix("factor "), part["paper"]
+            paper = paper.map(lambda value: number(value, ".2f"))
+            frame[f"paper {cut}"] = paper.reindex(methods).to_numpy()
             if part["verdict"].isin(["agrees", "differs"]).any():
-                frame[f"verdict {factor:g}"] = part["verdict"].reindex(methods).to_numpy()
+                frame[f"verdict {cut}"] = part["verdict"].reindex(methods).to_numpy()
     return frame.fillna(NOTHING)
 
 
 def _caption(block: pd.DataFrame) -> str:
     """What the block is, which rows no paper's table has, and what it may not be compared with."""
     meaning = "top-1 accuracy in percent at the last epoch, mean ± standard deviation of n seeds"
-    added = pd.unique(block["method"][block["added"]])
+    added = [] if _is_own(block) else pd.unique(block["method"][block["added"]])
     ours = f"; not in the paper's table: {', '.join(added)}" if len(added) else ""
     return f"{_what(block)}; {_recipe(block)}; {meaning}{ours}{_comparability(block)}"
+
+
+def _is_own(cells: pd.DataFrame) -> bool:
+    """Whether these are a user's own images, of which no paper knows."""
+    return cells["dataset"].iloc[0].startswith(own.PREFIX)
 
 
 def _recipe(block: pd.DataFrame) -> str:
@@ -227,6 +248,14 @@ def _what(block: pd.DataFrame) -> str:
 
 
 def _comparability(block: pd.DataFrame) -> str:
+    held = block["holdout"].iloc[0]
+    if held:
+        return (
+            f"; HELD OUT: accuracy on up to {held:g} training images of each class, which were "
+            "kept from training, for a choice; not on the test set"
+        )
+    if _is_own(block):
+        return "" if block["full"].all() else "; REDUCED: a shortened or changed recipe"
     if block["verdict"].str.contains(OTHER_IMAGES, regex=False).any():
         return "; GENERATED OR INCOMPLETE IMAGES, not the published ones: not to be read at all"
     if not block["full"].all():

@@ -5,15 +5,21 @@ Each returns Markdown; names stand in it as code, whatever they contain.
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from lt_core import data
 from lt_core.errors import DataError
 from lt_core.tables.rendering import SIGNED, number
 from lt_core.tables.statistics import Noise, least_difference
-from lt_core.tables.summary import GROUPS, as_trained
+from lt_core.tables.summary import BLOCK, GROUPS, as_trained
+
+if TYPE_CHECKING:
+    from lt_core.runs.records import Results
 
 ALPHA = 0.05
 
@@ -51,11 +57,11 @@ def ranking(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> st
     """
     part = as_trained(cells, factor)
     if len(part) < 2:
-        return f"At factor {factor:g} too few methods have finished runs to be ranked."
+        return f"Too few methods have finished runs{_at(part)} to be ranked."
     top, bottom = part.loc[part["mean"].idxmax()], part.loc[part["mean"].idxmin()]
     text = (
-        f"At factor {factor:g}, {_name(top)} stands highest with {_percent(top['mean'])} and "
-        f"{_name(bottom)} lowest with {_percent(bottom['mean'])}"
+        f"{_at(part)[1:].capitalize()}, {_name(top)} stands highest with "
+        f"{_percent(top['mean'])} and {_name(bottom)} lowest with {_percent(bottom['mean'])}"
     )
     reference = part[part["method"] == baseline]
     if len(reference) and baseline not in (top["method"], bottom["method"]):
@@ -77,6 +83,60 @@ def ranking(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> st
         f"points. {_listed_names(near) or 'No row'} {'are' if len(near) > 1 else 'is'} closer than "
         "that to the highest."
     )
+
+
+def remarks(cells: pd.DataFrame, results: Results) -> str:
+    """What a reader of the table has to know before its numbers; empty where there is nothing.
+
+    That no row of an experiment is better than guessing, each class counted alike; that an epoch
+    was a single step; that images which could not be read were left out of training.
+    """
+    made = cells[(cells["n"] > 0) & ~cells["rebalanced"].astype(bool)]
+    accuracy = results.classes.groupby("key")["accuracy"].agg(["mean", "size"])
+    told = []
+    for _, part in made.groupby([*BLOCK, "imbalance_factor"], sort=False, dropna=False):
+        classes = accuracy["size"].reindex(_keys(part)).dropna()
+        if len(classes) and all(_is_at_chance(cell, accuracy) for _, cell in part.iterrows()):
+            told.append(
+                f"No row{_at(part)} is better than guessing among {classes.iloc[0]:g} classes "
+                f"({_percent(100 / classes.iloc[0])} of each): nothing has been learned yet, so "
+                "these rows compare nothing; train longer."
+            )
+    skipped = results.history.reindex(columns=["key", "skipped"]).dropna()
+    skipped = skipped[skipped["skipped"] > 0].groupby("key")["skipped"].max()
+    for name, part in made.groupby("dataset", sort=False):
+        own, keys = name.startswith("folder:"), _keys(part)
+        runs = results.runs[results.runs["key"].isin(keys)]
+        if own and len(runs):
+            batch = json.loads(runs["recipe_numbers"].iloc[0])["batch_size"]
+            if batch > (images := runs["train_images"].iloc[0]):
+                told.append(
+                    f"An epoch on {_code(name)} is a single step, as its {images:g} training "
+                    f"images are fewer than a batch of {batch}; a smaller one takes more steps: "
+                    "`--override batch_size=N`."
+                )
+        if len(most := skipped[skipped.index.isin(keys)]):
+            where = shlex.quote(_where(name).removeprefix("folder:")) if own else name
+            told.append(
+                f"Training images that could not be read were left out: up to {most.max():g} per "
+                f"epoch, in {len(most)} of {len(keys)} runs on {_code(name)}. Their names: "
+                f"`lt-core look {where} --open{'' if own else ' --data-root DIR'}`."
+            )
+    return " ".join(told)
+
+
+def _keys(cells: pd.DataFrame) -> list[str]:
+    return [key for keys in cells["keys"] for key in keys]
+
+
+def _is_at_chance(cell: pd.Series, accuracy: pd.DataFrame) -> bool:
+    """Whether the mean accuracy of a class is what guessing has, or within its noise above it."""
+    runs = accuracy.reindex(cell["keys"]).dropna()
+    if runs.empty:
+        return True  # nothing is known of it
+    chance = 1 / runs["size"].iloc[0]
+    noise = 2 * cell["pooled_sd"] / 100 / len(runs) ** 0.5
+    return runs["mean"].mean() < chance + max(chance / 10, 0 if pd.isna(noise) else noise)
 
 
 def significance(differences: pd.DataFrame, baseline: str = "softmax") -> str:
@@ -123,7 +183,7 @@ def trade(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> str:
         if pd.notna(best[group])
     ]
     return (
-        f"At factor {factor:g}, {_name(best)} has the highest mean beside "
+        f"{_at(part)[1:].capitalize()}, {_name(best)} has the highest mean beside "
         f"{_name(reference.iloc[0])}, and differs from it by {_listed_names(change)}{alone}."
     )
 
@@ -138,7 +198,7 @@ def flattery(cells: pd.DataFrame) -> str:
     return (
         f"Reporting the best epoch on the test set instead of the last would add "
         f"{gain.mean():.1f} points on average and {gain.max():.1f} at most "
-        f"({_name(most)} at factor {most['imbalance_factor']:g})."
+        f"({_name(most)}{_at(both.loc[[most.name]])})."
     )
 
 
@@ -197,6 +257,11 @@ def _where(dataset: str) -> str:
 def _text(value: object) -> str:
     several = isinstance(value, Sequence) and not isinstance(value, str)
     return ",".join(map(_number, value)) if several else _number(value)
+
+
+def _at(cells: pd.DataFrame) -> str:
+    """`` at factor 100``, or on what else ``cells`` were reached; nothing for none."""
+    return "".join(f" {data.at(*c)}" for c in cells[["dataset", "imbalance_factor"]].to_numpy()[:1])
 
 
 def _signed(value: float) -> str:

@@ -39,7 +39,8 @@ OTHER_IMAGES = "other images than the published list"
 ACCURACIES = ("top1", "top1_rebalanced", "top1_best")
 COLUMNS = (
     *PROTOCOL,
-    *("method", "added", "rebalanced", "full", "n", "planned", "mean", "sd", "mean_best"),
+    *("method", "added", "rebalanced", "full", "network", "n", "planned"),
+    *("mean", "sd", "mean_best"),
     *GROUPS,
     *("pooled_sd", "df", "low", "high", "paper", "verdict", "verdict_best"),
     *("seeds", "values", "keys"),
@@ -62,8 +63,9 @@ def cells(
     Columns: the protocol (``dataset``, ``imbalance_factor``, ``model``, ``recipe``,
     ``epochs``, ``precision``, …), ``method`` (the row's label, with the classifier where
     it is not the method's usual one), ``rebalanced``, ``full`` (the recipe as it is,
-    nothing shortened or changed), ``n`` finished of ``planned`` runs, ``mean`` and ``sd``
-    of the last epoch in percent, ``mean_best`` of the best epoch, the groups ``many``,
+    nothing shortened or changed), ``network`` (whether it is the table's), ``n`` finished
+    of ``planned`` runs, ``mean`` and ``sd`` of the last epoch in percent, ``mean_best`` of the
+    best epoch, the groups ``many``,
     ``medium``, ``few``, ``pooled_sd`` and ``df`` over comparable cells (of the accuracies
     after re-balancing for a re-balanced row) with the 95 % prediction interval ``low``,
     ``high`` for one new run, ``paper``, ``verdict`` and ``verdict_best`` (*agrees*,
@@ -133,16 +135,16 @@ def largest_experiment(cells: pd.DataFrame) -> pd.DataFrame:
 def covered(cells: pd.DataFrame) -> pd.DataFrame:
     """How many of the table's rows were run ``in full``, ``reduced`` and ``not run``.
 
-    A line for each data set and factor. Reduced is what has another network than the data
-    set's own, or a shortened or changed recipe. Rows that only we have are not counted.
+    A line for each data set and factor. Reduced is what has another network than the table
+    has there, or a shortened or changed recipe. Rows that only we have are not counted.
     """
     own = cells[~cells["added"].astype(bool)]
-    usual = own["model"] == [data.info(name).model for name in own["dataset"]]
-    full = own["full"].astype(bool) & usual
+    full = own["full"].astype(bool) & own["network"].astype(bool)
     state = np.select([own["n"] == 0, full], [0, 2], 1)
     place = ["dataset", "imbalance_factor", "recipe", "method"]
     best = own.assign(state=state).groupby(place, sort=False)["state"].max().reset_index()
-    where = best["dataset"].map(title) + ", factor " + best["imbalance_factor"].map("{:g}".format)
+    cuts = [data.at(*cut) for cut in best[["dataset", "imbalance_factor"]].to_numpy()]
+    where = best["dataset"].map(title) + [f", {cut.partition(' ')[2]}" for cut in cuts]
     counts = {
         "in full": best["state"] == 2,
         "reduced": best["state"] == 1,
@@ -271,7 +273,7 @@ def _of_table(records: pd.DataFrame, table: str) -> pd.DataFrame:
     place = ["method", "variant", "dataset", "imbalance_factor", "model", "recipe"]
     usual = [_is_full(run) and not _unusual(run) for _, run in runs.iterrows()]
     there = set(runs.loc[usual, place].itertuples(index=False, name=None))
-    planned = _of_plan(runs.iloc[:0], full_plan(table))
+    planned = _of_plan(runs.iloc[:0], full_plan(table, [*entry.datasets, *entry.large]))
     missing = [at not in there for at in planned[place].itertuples(index=False, name=None)]
     return pd.concat([part for part in (runs, planned[missing]) if len(part)])
 
@@ -344,6 +346,7 @@ def _cell(row: Row, runs: pd.DataFrame, entry: Table, noises: Mapping[str, Noise
         **{name: first[name] for name in PROTOCOL},
         **{"method": f"{row.label}{_unusual(first)}", "added": row.added},
         **{"rebalanced": row.rebalanced, "full": _is_full(first), "n": n, "planned": len(runs)},
+        "network": first["model"] == entry.network_on(first["dataset"]),
         **{"mean": values.mean(), "sd": sd, "mean_best": best.mean(), **groups},
         **{"pooled_sd": noise.sd, "df": noise.df, "low": low, "high": high, "paper": paper},
         **{"verdict": judged[0], "verdict_best": judged[1], "seeds": tuple(finished["seed"])},

@@ -395,6 +395,6 @@ def _left(seconds: float) -> str:
 
 
 def _label(config: RunConfig) -> str:
-    variant = f"[{config.variant}]" if config.variant else ""
-    factor = f"factor {config.imbalance_factor:g}"
-    return f"{config.dataset} {factor} {config.method}{variant} seed {config.seed}"
+    variant, seed = f"[{config.variant}]" if config.variant else "", f"seed {config.seed}"
+    cut = data.at(config.dataset, config.imbalance_factor).partition("at ")[2]
+    return " ".join(filter(None, (config.dataset, cut, f"{config.method}{variant}", seed)))

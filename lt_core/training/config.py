@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, fields
 from typing import Annotated, Literal
 
 from lt_core import data, losses, models
+from lt_core.data import long_tail, own
 from lt_core.errors import ConfigError, unknown
 from lt_core.models import CLASSIFIERS
 from lt_core.parameters import Range, choice, convert, convert_fields, in_range, text_of
@@ -73,7 +74,8 @@ class RunConfig:
         Of the training, and of the choice of the images that a long tail keeps.
     holdout : int
         Images per class that are kept from training and evaluated instead of the test set: such a
-        run serves the choice of a hyper-parameter and stands in no table.
+        run serves a choice and stands beside no published number. Of data that are taken as they
+        are it is at most half of a class, drawn by ``subset_seed``.
 
     Raises
     ------
@@ -123,7 +125,9 @@ class RunConfig:
             counts = data.class_counts(info.num_classes, head_count, self.imbalance_factor)
             in_range("batch_size", recipe.batch_size, 1, sum(counts))
         else:
-            info.check_cut(self.imbalance_factor, self.holdout)
+            info.check_cut(self.imbalance_factor)
+            if self.holdout and info.name.startswith(own.PREFIX):
+                long_tail.held_out(own.usable(info.name).counts("train"), self.holdout)
         epochs = recipe.epochs if self.epochs is None else self.epochs
         recipe.scaled_milestones(epochs)  # refuses a length that cannot hold every stage
         return {

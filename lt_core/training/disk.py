@@ -43,7 +43,8 @@ class DiskEngine(Engine):
     cores, up to 16, for a GPU, and 0 for a CPU, whose cores are busy with the network.
     ``damaged`` says what happens to a training image that cannot be read: ``"stop"`` ends
     training with the name of the file, ``"skip"`` leaves it out and counts it in the history's
-    column ``skipped``. A test image that cannot be read always stops.
+    column ``skipped``. A test image that cannot be read always stops. A single image that would
+    be the last batch of an epoch is left out of it: in each epoch another one.
     """
 
     def __init__(
@@ -62,6 +63,9 @@ class DiskEngine(Engine):
         self.workers, self.damaged = workers, damaged
         self.rank, self.ranks = ranks.mine(), ranks.count()
         super().__init__(config, train, None, test, device, graphs=False)
+        if self.last_batch == 1 and self.full_steps:  # batch normalisation needs two images
+            self.images_per_epoch -= 1
+            self.last_batch = 0
         #: Training images of the epoch so far that could be read, over all ranks.
         self.seen = torch.zeros((), dtype=torch.int64, device=device)
         if self.ranks > 1:
@@ -158,7 +162,14 @@ class DiskEngine(Engine):
             yield
         except (DataError, torch.OutOfMemoryError):
             raise
-        except ValueError as error:  # on a CPU a loss refuses logits that are not finite
+        except ValueError as error:
+            if "more than 1 value per channel" in str(error):  # of batch normalisation
+                raise TrainingError(
+                    f"step {self.step}: batch normalisation cannot learn from a batch of one "
+                    f"image; expected batches of 2 or more readable images per process, "
+                    f"batch_size is {self.recipe.batch_size} (--override batch_size=N)"
+                ) from error
+            # On a CPU a loss refuses logits that are not finite.
             raise TrainingError(f"step {self.step}: {error}") from error
         except RuntimeError as error:
             if self.ranks == 1:

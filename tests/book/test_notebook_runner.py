@@ -467,10 +467,14 @@ def test_two_processes_do_not_write_one_output(tmp_path, sleeping):
         notebooks.run(path, tmp_path / "out.ipynb")
 
 
-def test_cell_output_streams_as_it_comes(tmp_path, capfd):
-    path = written(tmp_path / "x.ipynb", "print('hello from the cell')")
+def test_cell_output_streams_as_it_comes(tmp_path, capfd, monkeypatch):
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")  # with it a kernel does not look at its children
+    child = "import subprocess, time; subprocess.run(['echo', 'hello from a child']); time.sleep(1)"
+    path = written(tmp_path / "x.ipynb", "print('hello from the cell')", child)
     notebooks.run(path, tmp_path / "out.ipynb", stream=True)
-    assert "hello from the cell" in capfd.readouterr().out
+    out = capfd.readouterr().out
+    assert out.count("hello from the cell") == 1
+    assert out.count("hello from a child") == 1
 
 
 def test_status_is_json_that_others_can_read(tmp_path):

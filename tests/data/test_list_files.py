@@ -113,7 +113,7 @@ def test_profile_cannot_be_stretched(folder, tmp_path):
         with pytest.raises(ConfigError, match=r"long-tailed by nature, .* below its own 256"):
             data.load("imagenet_lt", "train", factor, root=tmp_path)
     with pytest.raises(ConfigError, match="long-tailed by nature"):
-        data.load("imagenet_lt", "train", holdout=5, root=tmp_path)
+        data.load("imagenet_lt", "train", 300, holdout=5, root=tmp_path)
 
 
 def test_a_smaller_factor_keeps_so_many_times_the_smallest_class(folder, tmp_path):

@@ -78,6 +78,14 @@ def test_a_folder_given_as_a_name_is_told_from_a_misspelt_one(folder, monkeypatc
         RunConfig(dataset="pets", method="softmax")
 
 
+def test_of_two_copies_the_one_that_was_named_last_is_read(folder, tmp_path):
+    """They have one name, though one of them may be damaged."""
+    copy = shutil.copytree(folder, tmp_path / "copy" / "pets")
+    for named in (folder, copy, folder):
+        config = RunConfig(dataset=f"folder:{named}", method="softmax")
+        assert data.load(config.dataset, "train").images.folder == named
+
+
 def test_other_images_have_another_key(folder):
     before = RunConfig(dataset=f"folder:{folder}", method="softmax")
     write_jpeg(folder / "train/cat/new.jpg")
@@ -219,9 +227,49 @@ def test_a_folder_without_the_layout_says_which_one_is_expected(tmp_path):
 
 
 def test_they_are_taken_as_they_are(folder):
-    for changed in ({"imbalance_factor": 10}, {"holdout": 1}):
-        with pytest.raises(ConfigError, match="taken as it is"):
-            RunConfig(dataset=f"folder:{folder}", method="softmax", **changed)
+    with pytest.raises(ConfigError, match="taken as it is"):
+        RunConfig(dataset=f"folder:{folder}", method="softmax", imbalance_factor=10)
+
+
+def test_images_to_choose_on_are_held_out_of_training(folder):
+    """At most half of a class, drawn by the seed of subsets, and never test images."""
+    name = f"folder:{folder}"
+    whole = data.load(name, "train")
+    for holdout, kept, aside in ((2, [10, 3, 2], [2, 2, 1]), (100, [6, 3, 2], [6, 2, 1])):
+        train = data.load(name, "train", holdout=holdout)
+        val = data.load(name, "val", holdout=holdout)
+        assert (train.class_counts, val.class_counts) == (kept, aside)
+        assert sorted([*train.images.paths, *val.images.paths]) == sorted(whole.images.paths)
+        assert (train.holdout, val.holdout, val.split) == (holdout, holdout, "val")
+    again = data.load(name, "val", holdout=2, subset_seed=1).images.paths
+    assert again != data.load(name, "val", holdout=2).images.paths
+    assert len(data.load(name, "test", holdout=2)) == 6
+    with pytest.raises(DataError, match="no val images"):
+        data.load(name, "val")
+    for picture in ("1.jpg", "2.jpg"):
+        (folder / "train/cat" / picture).unlink()
+    own.read.cache_clear()
+    with pytest.raises(DataError, match="1 classes have a single training image, first class 2"):
+        RunConfig(dataset=name, method="softmax", holdout=1)
+
+
+def test_classes_that_differ_only_in_case_or_accents_are_told(folder, call):
+    """Two of them may be meant; a test folder of another spelling is not."""
+    (folder / "test/ant").rename(folder / "test/Ant")
+    with pytest.raises(DataError, match=r"'Ant', which has no .*; train has 'ant': rename"):
+        data.info(f"folder:{folder}")
+    (folder / "test/Ant").rename(folder / "test/ant")
+    for split in ("train", "test"):
+        shutil.copytree(folder / split / "bee", folder / split / "Bee ")
+        (folder / split / "cat").rename(folder / split / "caf\u00e9")
+        shutil.copytree(folder / split / "caf\u00e9", folder / split / "cafe\u0301")
+    own.read.cache_clear()
+    with pytest.warns(UserWarning, match="are two classes") as told:
+        assert data.info(f"folder:{folder}").num_classes == 5
+    assert len(told) == 2
+    code, out, _ = call("look", folder)
+    assert code == 0
+    assert "note: 'Bee ' and 'bee' are two classes; where one is meant, rename" in out
 
 
 def test_twenty_thousand_files_are_listed_in_a_second_or_two(tmp_path):

@@ -36,6 +36,7 @@ OPTIONS = [
     {"recipe": "gala"},
     {"recipe": ["ldam_drw", "gala"], "epochs": 40, "seeds": 2},
     {"subset_seed": 4},
+    {"holdout": 5, "seeds": 2},
     {"dataset": "cifar10", "imbalance_factors": 100},
     {"dataset": ["digits", "cifar100"], "imbalance_factors": [10], "seeds": 2},
 ]
@@ -123,7 +124,7 @@ def test_the_printed_command_is_one_that_the_command_line_takes(table, option, m
 def test_a_page_of_records_trains_nothing_and_says_how_to():
     page = tables.fill("table3", {"dataset": None, "seeds": 3})
     assert page.unfinished is None
-    assert set(page.cells["dataset"]) <= set(tables.get("table3").datasets)
+    assert set(page.cells["dataset"]) == {*tables.get("table3").datasets, "imagenet_lt"}
     assert len(page.main[list(rendering.BLOCK)].drop_duplicates()) <= 1
     assert "lt-core reproduce table3 --dataset cifar100" in page.commands
     assert page.metrics["cells"] == len(page.cells)
@@ -178,7 +179,7 @@ def test_a_tables_notebook_takes_what_its_command_offers(table):
     """Every option of ``lt-core reproduce`` that says which runs is a parameter of the notebook."""
     declared = notebooks.parameters_of(reproduce_table.notebook_path(f"reproduce_{table}"))
     asked = SMALLEST | {"methods": ["softmax"], "model": "resnet32", "precision": "bfloat16"}
-    asked |= {"overrides": {}}
+    asked |= {"overrides": {}, "holdout": 5}
     assert asked.keys() | {"store", "resources"} <= declared.keys()
 
 

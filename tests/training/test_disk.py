@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import signal
 
@@ -192,6 +193,36 @@ def test_a_batch_without_a_readable_image_stops(tmp_path):
         train(disk(folder), tmp_path / "store", damaged="skip")
 
 
+def test_a_single_image_is_no_batch(tmp_path):
+    """Batch normalisation needs two: another image is left out of each epoch."""
+    folder = write_own_images(tmp_path / "pets", train=(12, 3, 2))
+    made = engine(disk(folder, model="resnet18"))  # its last maps are single pixels
+    seen = []
+    for epoch in range(2):
+        made.begin_epoch(epoch)
+        assert sum(1 for _ in made.steps()) == 2
+        seen.append(set(made.plan.order[:16].tolist()))
+        numbers = made.end_epoch().read()
+    assert len(seen[0]) == len(seen[1]) == 16
+    assert seen[0] != seen[1]
+    assert np.isfinite(numbers["train_loss"])
+
+
+@pytest.mark.parametrize("way", ["asked for", "the others cannot be read"])
+def test_a_batch_of_one_image_is_refused_in_one_line(folder, tmp_path, way):
+    size = 1
+    if way != "asked for":
+        folder, size = write_own_images(tmp_path / "pets"), 2
+        for picture in [*(folder / "train").rglob("*.jpg")][1:]:
+            picture.write_bytes(b"")
+    config = disk(folder, model="resnet18", overrides={"batch_size": size})
+    with pytest.raises((TrainingError, DataError)) as caught:
+        train(config, tmp_path / "store", damaged="skip")
+    said = "one image; expected batches of 2 or more|none of the images of step"
+    assert re.search(said, str(caught.value))
+    assert "\n" not in str(caught.value)
+
+
 def test_unknown_ways_with_damage_are_refused(folder, tmp_path):
     with pytest.raises(ConfigError, match="damaged"):
         train(disk(folder), tmp_path, damaged="ignore")
@@ -249,6 +280,15 @@ def test_processes_that_share_a_plan_know_the_folder_and_what_to_do_with_damage(
         assert list(runs.open(tmp_path / "store", config.key).history["skipped"]) == [1]
 
 
+def test_a_choice_is_made_without_the_test_images(folder, tmp_path):
+    (folder.parent / "store").mkdir(exist_ok=True)
+    run = train(disk(folder, holdout=3, epochs=1), tmp_path)
+    assert run.record["evaluated_on"] == "val"
+    assert run.metrics["class_counts"].tolist() == [9, 3, 2]
+    assert run.arrays["test_logits"].shape == (6, 3)
+    assert run.record["train_images"] == 14
+
+
 # -- the command line ----------------------------------------------------------------------
 
 
@@ -263,6 +303,39 @@ def test_one_command_compares_losses_on_a_folder(folder, tmp_path, call):
     for word in ("pets@", "softmax", "icb", "gala+rebalance", "(n=1)"):
         assert word in out
     assert len(runs.load(tmp_path)) == 3
+
+
+def test_own_images_are_shown_as_what_they_are(folder, tmp_path, call):
+    asked = f"{SMALL} --direct --methods softmax --seeds 1 --processes 1 --holdout 2"
+    code, out, lines = call(
+        f"reproduce table1 {asked}", "--dataset", f"folder:{folder}", "--store", tmp_path
+    )
+    assert code == 0, lines
+    code, status, _ = call("status --store", tmp_path)
+    assert code == 0
+    for text in (out, status):
+        assert "factor" not in text
+        assert "paper" not in text
+    assert "HELD OUT: accuracy on up to 2 training images of each class" in out
+    assert "these images" in out
+
+
+def test_images_left_out_are_told_under_the_table(damaged, tmp_path, call):
+    folder, _ = damaged
+    asked = f"{SMALL} --direct --methods softmax --seeds 1 --processes 1 --damaged skip"
+    dataset = ("--dataset", f"folder:{folder}", "--store", tmp_path / "store")
+    code, out, lines = call(f"reproduce table1 {asked}", *dataset)
+    assert code == 0, lines
+    assert "left out: up to 1 per epoch, in 1 of 1 runs" in out
+    assert f"lt-core look {folder} --open" in out
+
+
+def test_look_names_every_damaged_image_when_asked_to_open_them(tmp_path, call):
+    folder = write_own_images(tmp_path / "pets", train=(12, 12, 5))
+    for picture in (folder / "train").rglob("*.jpg"):
+        picture.write_bytes(b"")
+    _, out, _ = call("look", folder, "--open")
+    assert out.count("problem: ") == 29
 
 
 def test_one_command_trains_on_a_folder(damaged, tmp_path, call):

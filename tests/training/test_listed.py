@@ -45,6 +45,20 @@ def test_one_command_trains_on_each(listed, tmp_path):
     assert len(run.arrays["test_target"]) == 3 * TESTED
 
 
+def test_images_of_a_list_are_held_out_for_a_choice(listed, tmp_path):
+    name, root = listed
+    train_, val = (data.load(name, split, holdout=2, root=root) for split in ("train", "val"))
+    assert (train_.class_counts, val.class_counts) == ([4, 2, 1], [2, 1, 1])
+    assert not set(train_.images.paths) & set(val.images.paths)
+    run = train(small(name, holdout=2), tmp_path / "store", data_root=root)
+    assert run.record["evaluated_on"] == "val"
+    assert run.metrics["class_counts"].tolist() == [4, 2, 1]
+    assert len(run.arrays["test_target"]) == 4
+    cut = data.load(name, "train", 2, holdout=2, root=root)  # set aside before it is cut
+    assert cut.class_counts == [2, 2, 1]
+    assert not set(cut.images.paths) & set(val.images.paths)
+
+
 def test_a_missing_image_is_found_before_training(listed, tmp_path):
     name, root = listed
     picture = next((root / name).rglob("2.jpg"))
