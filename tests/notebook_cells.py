@@ -3,8 +3,8 @@
 ``python notebook_cells.py FOLDER`` reads a JSON list of ``[name, values, records, last]`` from
 standard input, runs ``FOLDER/name.ipynb`` with ``values`` in the place of its parameters, and
 writes a line of JSON for each: the error or None, the last value of ``as_written``, and seconds
-of CPU. ``records=False``: as if no run had been recorded. ``last``: stop after the cell that
-assigns this name.
+of CPU. ``records=False``: as if no run had been recorded; a folder: with the records there.
+``last``: stop after the cell that assigns this name, and tell its value as text.
 """
 
 from __future__ import annotations
@@ -35,8 +35,10 @@ def without_records(folder: str) -> Path:
     return Path(tempfile.gettempdir(), "no-such-folder") if folder == "results" else SHIPPED(folder)
 
 
-def run(path: Path, values: dict, records: bool, last: str | None) -> dict:
+def run(path: Path, values: dict, records: bool | str, last: str | None) -> dict:
     recorded.shipped = SHIPPED if records else without_records
+    if isinstance(records, str):
+        recorded.shipped = lambda _: Path(records)
     InteractiveShell.clear_instance()
     shell, started = InteractiveShell.instance(), time.process_time()
     plt.close("all")
@@ -57,6 +59,7 @@ def run(path: Path, values: dict, records: bool, last: str | None) -> dict:
             if last and re.search(rf"^{last} \W?=", source, re.MULTILINE):
                 break
     found["as_written"] = bool(shell.user_ns.get("as_written", False))
+    found["last"] = str(shell.user_ns.get(last))
     return found | {"seconds": time.process_time() - started}
 
 

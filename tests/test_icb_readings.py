@@ -1,10 +1,20 @@
-"""The comparison of ICB's readings: its plan serves a choice, and its weights are what it says."""
+"""ICB's readings: the plan serves a choice, the weights are what it says, and so is the page."""
 
+import ast
+import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
+import pytest
+
+pytest.importorskip("IPython", reason="needs the notebooks extra")
+
 RESULTS = Path(__file__).parents[1] / "results"
+CELLS = Path(__file__).with_name("notebook_cells.py")
 
 CHECK = """
 import torch, icb_readings
@@ -39,3 +49,46 @@ def test_readings_are_planned_on_held_out_images_and_weigh_as_they_say():
         [sys.executable, "-c", CHECK], cwd=RESULTS, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+def add(folder, name, like, **changed):
+    """A run more in the records ``name``: the first one that is ``like`` this, but for a few."""
+    runs = pd.read_csv(folder / f"{name}.csv", dtype=str, keep_default_na=False)
+    same = runs[[all(row[k] == v for k, v in like.items()) for _, row in runs.iterrows()]]
+    key = f"{len(runs):016x}"
+    for part, file in ((same[:1], name), (None, f"{name}_classes"), (None, f"{name}_history")):
+        old = pd.read_csv(folder / f"{file}.csv", dtype=str, keep_default_na=False)
+        part = old[old["key"] == same["key"].iloc[0]] if part is None else part.assign(**changed)
+        new = pd.concat([old, part.assign(key=key)])
+        new.to_csv(folder / f"{file}.csv", index=False)
+
+
+@pytest.mark.slow
+def test_the_page_of_icb_follows_the_records_and_mixes_no_two_experiments(tmp_path):
+    folders = {name: tmp_path / name for name in ("as it is", "others", "more")}
+    for folder in folders.values():
+        shutil.copytree(RESULTS, folder)
+    softmax, default = ({"method": m, "variant": "", "epochs": "60"} for m in ("softmax", "icb"))
+    for other in ({"epochs": "200"}, {"precision": "float16"}, {"subset_seed": "1"}):
+        add(folders["others"], "resnet32", softmax, top1="99.0", **other)
+        add(folders["others"], "icb_readings", {"variant": "intra=False"}, top1="1.0", **other)
+    alone = {"bins": 12, "density": "uniform", "gamma": 0.8, "gradient": "raw", "inter": False}
+    alone |= {"intra": True, "memory": 1, "normalize": "category", "reduction": "mean"}
+    alone = {"variant": "density=uniform,inter=False", "params": json.dumps(alone)}
+    add(folders["more"], "resnet32", default, top1="61.5", **alone)
+    best = {"method": "icb_reading", "variant": "keeps=average", "top1": "99.0"}
+    add(folders["more"], "icb_readings", {"variant": "intra=False"}, **best, seed="1")
+    cases = [("07_icb", {}, str(of), n) for of in folders.values() for n in ("photographs", "told")]
+    command = [sys.executable, CELLS, RESULTS.parent / "notebooks"]
+    done = subprocess.run(command, input=json.dumps(cases), text=True, stdout=subprocess.PIPE)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["error"] for line in lines] == [None] * len(cases)
+    pairs = zip(lines[::2], lines[1::2], strict=True)
+    (ablation, told), others, (with_row, more) = (
+        (ast.literal_eval(a["last"]), b["last"]) for a, b in pairs
+    )
+    assert others == (ablation, told)
+    label = "CIFAR-10 with ResNet-32"
+    assert with_row == ablation | {label: ablation[label] | {"weight, equal bins": {0: 61.5}}}
+    total, lower = re.search(r"Of (\d+) readings.*? (\d+)\s+have a lower", told, re.DOTALL).groups()
+    assert re.search(rf"Of {total} readings.*? {int(lower) - 1}\s+have a lower", more, re.DOTALL)
