@@ -58,7 +58,7 @@ def density_bins(
     class_names = names("class_names", class_names, [f"class {rank}" for rank in class_ranks])
     frames = density_frames(moments, num_classes, class_ranks, number, memory)
     data = {
-        "label": "Density of gradient norms under uniform and adaptive bins, and the error of each",
+        "label": "Density of difficulty under equal and adaptive bins, and the error of each",
         "colors": [colors(num_classes)[rank] for rank in class_ranks],
         "labels": [f"epoch {t + 1}" for t in range(len(moments))],
         "names": class_names,
@@ -74,11 +74,11 @@ def density_bins(
         for name, frame in zip(class_names, frames[-1], strict=True)
     )
     alt = (
-        f"Density of gradient norms at epoch {len(moments)} under {number} bins. Mean error of "
-        f"the log density in nats, uniform and adaptive: {told}."
+        f"Density of difficulty at epoch {len(moments)} under {number} bins. Mean error of "
+        f"the log density in nats, equal and adaptive: {told}."
     )
     picture = _picture(frames[-1], class_names, rank_colors(num_classes)[list(class_ranks)])
-    title = "Bins of equal width, bins of equal mass"
+    title = "Equal and adaptive bins over training"
     return Explorable("bins", title, data, picture, alt, ["bins.js"])
 
 
@@ -187,7 +187,8 @@ def _picture(frames: list[dict], class_names: Sequence[str], shades: np.ndarray)
             ax.plot(logit(GRID), frame["exact"], ":", color="0.4", linewidth=1)
             ax.stairs(frame[kind], edges, baseline=1e-9, color=shade)
             ax.vlines(edges, 0.02, 0.04, color=shade, linewidth=0.8)
-            ax.set_title(f"{kind} bins, error {frame[kind + 'Error']:.2f} nats", fontsize=8)
+            words = {"uniform": "equal", "adaptive": "adaptive"}[kind]
+            ax.set_title(f"{words} bins, error {frame[kind + 'Error']:.2f} nats", fontsize=8)
     highest = max(frame["reference"].max() for frame in frames)
     ticks = np.array([1e-4, 0.01, 0.5, 0.99])
     axes[0, 0].set(yscale="log", ylim=(0.02, 3 * highest), xlim=logit(GRID[[0, -1]]))

@@ -1,8 +1,8 @@
-// Uniform beside adaptive bins for a head and a tail class, and their errors over training.
+// Equal beside adaptive bins for a head and a tail class, and their errors over training.
 
 const KINDS = ["uniform", "adaptive"];
 const DASHES = { uniform: "6 3", adaptive: "none", exact: "1.5 3" };
-const WORDS = { uniform: "uniform bins", adaptive: "adaptive bins", exact: "GHM's window" };
+const WORDS = { uniform: "equal bins", adaptive: "adaptive bins", exact: "GHM's window" };
 
 function startBins(stage) {
   const { data } = stage;
@@ -64,8 +64,8 @@ function startBins(stage) {
   legend(stage, [
     [svg("rect", { x: 1, y: 2, width: 24, height: 10, class: "lt-shade" }), "reference, a kernel estimate"],
     [strip("exact"), "exact density, GHM's window"],
-    [svg("path", { d: "M7 11V4M13 11V4M17 11V4", class: "lt-ink" }), "samples remembered"],
-    [strip("uniform"), "error of uniform bins"],
+    [svg("path", { d: "M7 11V4M13 11V4M17 11V4", class: "lt-ink" }), "images remembered"],
+    [strip("uniform"), "error of equal bins"],
     [strip("adaptive"), "error of adaptive bins"],
   ]);
 
@@ -87,8 +87,8 @@ function startBins(stage) {
       drawErrors(panel(drawing, { ...place, x: time, y: error, title: "error, nats" }), rank);
     });
     drawing.setAttribute("height", 2 * row);
-    const told = now.map((frame, rank) => `${data.names[rank]}: uniform ` +
-      `${frame.uniformError.toFixed(2)}, adaptive ${frame.adaptiveError.toFixed(2)}, GHM's window ` +
+    const told = now.map((frame, rank) => `${data.names[rank]}: equal bins ` +
+      `${frame.uniformError.toFixed(2)}, adaptive bins ${frame.adaptiveError.toFixed(2)}, GHM's window ` +
       `${frame.exactError.toFixed(2)}`);
     return `${data.labels[moment.value]}. Mean error of the log density, in nats. ${told.join("; ")}.`;
   };
