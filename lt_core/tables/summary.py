@@ -286,7 +286,7 @@ def _changed(column: str, owner: str, numbers: str, recorded: str) -> str:
     try:
         given = dict(json.loads(numbers))
         if column == "overrides":
-            return overrides_text(recipes.get(owner, given).changed())
+            return overrides_text(recipes.changed(owner, given))
         reduction = given.pop("reduction", "mean")
         return variant_of(owner, {"reduction": reduction, **losses.converted(owner, given)})
     except (ConfigError, ValueError, TypeError):  # a name that is no more, or no numbers

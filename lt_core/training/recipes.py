@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 
 from lt_core.errors import ConfigError
 from lt_core.models import weights
-from lt_core.parameters import Range, choice, convert_fields, in_range
+from lt_core.parameters import Range, choice, convert_fields, converted, in_range, kinds_of
 
 #: Fields of a recipe that only images on disk know.
 ON_DISK = ("image_size", "smallest_crop", "colour_jitter")
@@ -215,8 +215,7 @@ class Recipe(Augmentation):
 
     def changed(self) -> dict:
         """The fields that differ from those of the recipe called ``name``."""
-        own = RECIPES[self.name].numbers()
-        return {name: value for name, value in self.numbers().items() if value != own[name]}
+        return changed(self.name, self.numbers())
 
 
 _FILE = resources.files("lt_core.training").joinpath("recipes.toml")
@@ -231,3 +230,13 @@ def get(name: str, overrides: Mapping | None = None) -> Recipe:
     for field in overrides or {}:
         choice(f"field of recipe {name}", field, own.numbers())
     return replace(own, **(overrides or {}))
+
+
+def changed(name: str, numbers: Mapping) -> dict:
+    """Those ``numbers`` that are not the recipe's own, in their declared types.
+
+    Each is checked by itself: an older record may hold numbers that do not fit together today.
+    """
+    own = get(name).numbers()
+    given = converted(f"recipe {name}", kinds_of(Recipe), numbers)
+    return {field: value for field, value in given.items() if value != own[field]}
