@@ -285,6 +285,13 @@ def _located(epoch: int):
     except (TrainingError, ValueError) as error:
         kind = DataError if isinstance(error, DataError) else TrainingError
         raise kind(f"epoch {epoch + 1}: {error}") from error
+    except RuntimeError as error:  # torch's signal handler raises it wherever this process is
+        if "DataLoader worker" not in str(error):
+            raise
+        raise TrainingError(
+            f"epoch {epoch + 1}: a loader process has died ({str(error).strip()}); often there is "
+            "too little memory: call again with fewer (workers) to go on from the last checkpoint"
+        ) from error
 
 
 def _finish(

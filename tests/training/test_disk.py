@@ -242,6 +242,15 @@ def test_a_loader_process_that_dies_is_reported_in_one_line(folder, tmp_path, mo
     assert "\n" not in str(caught.value)
 
 
+def test_a_loader_process_that_dies_during_a_step_is_reported_in_one_line():
+    """Torch tells of it in the middle of whatever this process does."""
+    said = "epoch 3: a loader process has died .*workers"
+    with pytest.raises(TrainingError, match=said), loop._located(2):
+        raise RuntimeError("DataLoader worker (pid 28141) is killed by signal: Killed. ")
+    with pytest.raises(RuntimeError, match="a mistake of ours"), loop._located(2):
+        raise RuntimeError("a mistake of ours")
+
+
 def test_too_little_memory_for_another_process_is_reported_in_one_line(
     folder, tmp_path, monkeypatch
 ):
