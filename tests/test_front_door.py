@@ -25,7 +25,7 @@ SAID = {
         ("table1", "icb", RESNET32),
         ("table1", "softmax", RESNET32),
     ],
-    r"one\s+seed, ([\d.]+) %, where\s+the\s+poster": [("table1", "softmax", FULL)],
+    r"one\s+seed,\s+([\d.]+) %, where\s+the\s+poster": [("table1", "softmax", FULL)],
     r"reach ([\d.]+) % and ([\d.]+) % in\s+the same experiment.*?and GALA ([\d.]+) %": [
         ("table1", "logit_adjustment", SMALL),
         ("table1", "balanced_softmax", SMALL),
