@@ -9,8 +9,9 @@ The memory is counted in samples of the category, not in steps: what a category 
 seen fades by ``exp(-1 / memory)`` with each new sample of its own. A category absent
 from a batch keeps its memory, so head and tail forget at the same pace per sample.
 
-Everything is O(C·K) state and O(B·K) or O(C·K) work, in place, without host reads or
-shapes that depend on values, so that a step can be captured in a CUDA graph.
+Bins take O(C·K) state and O(B·K) or O(C·K) work; :class:`ExactDensity` also keeps the samples
+of its memory. All is done in place, without host reads or shapes that depend on values, so that a
+step can be captured in a CUDA graph.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class CategoryDensity(nn.Module, abc.ABC):
         self.register_buffer("long_sums", self.mass.repeat(2, 1).T.clone() if scaled else None)
 
     def located(self, gradient: Tensor) -> Tensor:
-        """What the other two methods need to know of each gradient."""
+        """What :meth:`count` and :meth:`raw_weights` take of each gradient: its bin, or itself."""
         return gradient
 
     @abc.abstractmethod

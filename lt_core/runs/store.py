@@ -223,7 +223,10 @@ class Store:
 
 
 def read(directory: str | os.PathLike) -> Run:
-    """The finished run in ``directory``; StoreError says why it does not count."""
+    """The finished run in ``directory``; StoreError says why it does not count.
+
+    Checkpoints that a killed process left beside a finished run are deleted.
+    """
     directory = Path(directory)
     path = directory / RESULT
     if not _is_there(path):

@@ -1,7 +1,7 @@
 """One run on one device: what a training step is, and an evaluation.
 
 A step does everything in one go: it looks up the batch in the resident images,
-augments it, runs the network forward and backward, lets the loss update its
+crops and flips it, runs the network forward and backward, lets the loss update its
 statistics and applies the optimizer. On a GPU the whole step is captured once in a
 CUDA graph and replayed, because a small network spends its time on launches, not on
 arithmetic; a second graph serves the short last batch. Nothing in a step reads a

@@ -1,7 +1,8 @@
 """Training a run from its configuration to its place in the store.
 
-:func:`train` is the one training loop. Written as a generator, it hands over after
-every step, so that several runs can share a GPU: see :mod:`lt_core.training.batch`.
+:func:`train` makes one run. The training loop is :func:`train_in_steps`, a generator that
+hands over after every step, so that several runs can share a GPU: see
+:mod:`lt_core.training.batch`.
 """
 
 from __future__ import annotations
