@@ -243,7 +243,7 @@ def test_a_groups_name_stands_over_its_ranks_and_touches_no_other(small):
 def cells(methods, paper=np.nan, factor=100.0) -> pd.DataFrame:
     columns = {"n": 3, "low": 58.0, "high": 63.0, "many": 90.0, "medium": np.nan, "few": 20.0}
     cells = pd.DataFrame({"method": methods, "mean": np.linspace(60, 61, len(methods))})
-    return cells.assign(imbalance_factor=factor, paper=paper, **columns)
+    return cells.assign(dataset="cifar10", imbalance_factor=factor, paper=paper, **columns)
 
 
 def test_dumbbells_compare_only_what_may_be_compared():
