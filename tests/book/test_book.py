@@ -166,21 +166,27 @@ NO_PROSE = (
 )
 
 
-def words(page):
+def prose(page, *others):
     from bs4 import BeautifulSoup
 
     article = BeautifulSoup(page.read_text("utf-8"), "html.parser").find("article")
-    for part in article.select(NO_PROSE):
+    for part in article.select(", ".join([NO_PROSE, *others])):
         part.decompose()
     for formula in article.select(".math"):
         formula.replace_with("formula")
-    return len(article.get_text(" ").split())
+    return article.get_text(" ")
 
 
 def test_the_book_has_at_most_40_000_words(html):
     """The sentences that cells compute are counted with those that were written."""
-    found = {name: words(html / f"{name}.html") for name in TOC}
+    found = {name: len(prose(html / f"{name}.html").split()) for name in TOC}
     assert 20_000 < sum(found.values()) <= 40_000, found
+
+
+@every_page
+def test_sentences_write_numbers_with_a_true_minus_and_a_space_before_percent(html, name):
+    plain = re.compile(r".{0,40}(?:(?<![\w.\-])-\.?\d|\d%).{0,20}")
+    assert plain.findall(prose(html / f"{name}.html", "code")) == []
 
 
 def test_search_works_from_a_file(opened):
