@@ -311,7 +311,8 @@ def shares_against_prior(
     panels: Mapping[str, tuple[np.ndarray, np.ndarray]], ylabel: str
 ) -> Figure:
     """A panel for each ``title: (prior, share)``, both ``(C,)``, with a fitted power."""
-    figure, axes = plt.subplots(1, len(panels), figsize=(6, 2.6), sharey=True, squeeze=False)
+    size = (4.4, 2.6)  # fits a phone
+    figure, axes = plt.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False)
     for ax, (title, (prior, share)) in zip(axes.flat, panels.items(), strict=True):
         power = np.polyfit(np.log(prior), np.log(share), 1)
         ax.plot(prior, prior, ":", color="0.62", label="prior itself")
@@ -319,7 +320,7 @@ def shares_against_prior(
         ax.scatter(prior, share, 20, rank_colors(len(prior)), zorder=3)
         ax.set(title=plain(title), xscale="log", yscale="log", xlabel="prior")
     axes[0, 0].set_ylabel(ylabel)
-    axes[0, 0].legend(loc="lower right")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
