@@ -61,21 +61,30 @@ def names_in(folder: Path) -> list[str]:
 
 
 def found(folder: Path) -> str:
-    """What lies in ``folder``, as the end of a sentence about it."""
-    if not os.path.exists(folder):
-        return f"which does not exist ({folder.parent}, {found(folder.parent)})"
+    """What lies in ``folder``, as the end of a sentence about it, and of one line."""
+    if os.path.exists(folder):
+        return f"which {_contents(folder)}"
+    missing = folder
+    while not os.path.exists(missing.parent):
+        missing = missing.parent
+    if missing != folder:
+        return f"as there is no folder {missing}"
+    return f"which does not exist: {folder.parent} {_contents(folder.parent)}"
+
+
+def _contents(folder: Path) -> str:
     if not os.path.isdir(folder):
-        return "which is a file"
+        return "is a file"
     try:
         names = sorted(entry.name + "/" * entry.is_dir() for entry in os.scandir(folder))
     except OSError as error:
-        return f"which cannot be listed ({error.strerror})"
+        return f"cannot be listed ({error.strerror})"
     if not names:
-        return "which is empty"
+        return "is empty"
     if len(names) == 1 and names[0].endswith("/"):
-        return f"which holds {names[0]}, {found(folder / names[0])}"
+        return f"holds {names[0]}, which {_contents(folder / names[0])}"
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return f"which holds {', '.join(names[:_SHOWN])}{more}"
+    return f"holds {', '.join(names[:_SHOWN])}{more}"
 
 
 def split_of(path: str) -> str | None:

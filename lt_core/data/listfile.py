@@ -45,8 +45,8 @@ def load(info: DatasetInfo, folder: Path, split: str) -> Dataset:
     if path is None:
         raise DataError(
             f"{info.name}: no {' or '.join(names)} in {folder}, {found(folder)}; put "
-            f"{info.how_to_get} there (LT_DATA_ROOT or --data-root names the folder that holds "
-            f"{info.name}/)"
+            f"{info.how_to_get} into {folder} (LT_DATA_ROOT or --data-root names the folder that "
+            f"holds {info.name}/)"
         )
     content = read_bytes(path)
     if path.suffix == ".json":

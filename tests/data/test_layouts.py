@@ -1,6 +1,7 @@
 """The same small data set as people have it: every layout gives the same images."""
 
 import gzip
+import re
 import shutil
 import tarfile
 import zipfile
@@ -199,8 +200,14 @@ def test_next_candidate_is_read_where_a_first_one_is_half_there(
 
 
 def test_what_was_found_is_said(tmp_path):
-    with pytest.raises(DataError, match=r"absent, which does not exist \(.*, which is empty\)"):
-        data.load("cifar10", "train", root=tmp_path / "absent")
+    absent = tmp_path / "absent"
+    wanted = re.escape(
+        f"cifar10: no train images in {absent}/cifar10, as there is no folder {absent};"
+    )
+    with pytest.raises(DataError, match=f"^{wanted} call [^()]*[(][^()]*[)], or put .* into"):
+        data.load("cifar10", "train", root=absent)
+    with pytest.raises(DataError, match=r"/cifar10, which does not exist: .* is empty; call"):
+        data.load("cifar10", "train", root=tmp_path)
     (tmp_path / "cifar10").mkdir()
     with pytest.raises(DataError, match=r"no train images in .*cifar10, which is empty"):
         data.load("cifar10", "train", root=tmp_path)
