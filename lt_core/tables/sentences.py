@@ -52,7 +52,9 @@ def ranking(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> st
     """Which method stands highest and lowest at ``factor``, and which rows noise may explain.
 
     Chance parts the means of n and m runs by less than :func:`.least_difference` in 95 of
-    100 cases. A re-balanced row, whose extra step sees the whole test set, is not ranked.
+    100 cases. The noise is that of a run about the mean of its own row, what its seed does to
+    all rows alike included, which :func:`.compare_methods` takes out. A re-balanced row, whose
+    extra step sees the whole test set, is not ranked.
     Raises ConfigError where the cells are of several experiments.
     """
     part = as_trained(cells, factor)
@@ -77,10 +79,11 @@ def ranking(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> st
     ]
     two = f"two means of {top['n']} runs" if top["n"] > 1 else "two single runs"
     return (
-        f"{text}. One run scatters by {noise.sd:.1f} points (standard deviation, "
-        f"pooled over all that was run in this way, {noise.df} degrees of freedom), so "
-        f"chance alone can part {two} by {least_difference(noise, top['n'], top['n']):.1f} "
-        f"points. {_listed_names(near) or 'No row'} {'are' if len(near) > 1 else 'is'} closer than "
+        f"{text}. One run scatters by {noise.sd:.1f} points about the mean of its row "
+        f"(standard deviation, pooled over all that was run in this way, {noise.df} degrees of "
+        "freedom; what a seed does to all rows alike is part of it), so chance alone can part "
+        f"{two} by {least_difference(noise, top['n'], top['n']):.1f} points. "
+        f"{_listed_names(near) or 'No row'} {'are' if len(near) > 1 else 'is'} closer than "
         "that to the highest."
     )
 
@@ -147,8 +150,8 @@ def significance(differences: pd.DataFrame, baseline: str = "softmax") -> str:
         f"{_code(name)} ({_signed(row['difference'])})" for name, row in found.iterrows()
     )
     text = (
-        f"{len(found)} of {tested} rows differ from {_code(baseline)} by more than noise "
-        f"explains (Holm-adjusted p < {ALPHA}){': ' if listed else ''}{listed}."
+        f"{len(found)} of {tested} rows differ from {_code(baseline)}, compared seed by seed, by "
+        f"more than noise explains (Holm-adjusted p < {ALPHA}){': ' if listed else ''}{listed}."
     )
     if differences.empty:
         text = f"{nothing} runs of it and of another method, with a seed in common."
