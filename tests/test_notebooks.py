@@ -115,19 +115,15 @@ def test_its_results_are_finite_numbers(path):
     assert all(math.isfinite(value) for value in numbers.values())
 
 
-#: Figures of these pages keep their size on a phone, where wider ones scroll.
-NARROW = [path for path in ci_book.NOTEBOOKS if path.name < "09"]
-
-
-@pytest.mark.parametrize("path", NARROW, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", ci_book.NOTEBOOKS, ids=lambda path: path.stem)
 @pytest.mark.slow
 def test_its_figures_fit_a_phone(path):
     """At most 335 points wide: the page draws them at .8 of their size on 390 pixels."""
     shown = [output for cell in cells(ci_book.executed()[path], "code") for output in cell.outputs]
     drawings = [o.data["image/svg+xml"] for o in shown if "image/svg+xml" in o.get("data", {})]
-    assert drawings
+    assert drawings or not path.name[0].isdigit()  # every chapter draws
     widths = [float(re.search(r'<svg [^>]*?width="([\d.]+)pt"', each)[1]) for each in drawings]
-    assert max(widths) <= 335, widths
+    assert max(widths, default=0) <= 335, widths
 
 
 @pytest.mark.parametrize("table", ["table1", "table2", "table3", "gala", "grid"])

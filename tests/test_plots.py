@@ -225,6 +225,8 @@ def test_one_seed_and_no_baseline_are_drawn_too():
     figure = plots.accuracy_by_class_rank({"icb": np.full(6, 0.5)}, COUNTS)
     figure.canvas.draw()
     assert keys(figure)[0] == ["one seed"]
+    curves = {"softmax": np.full((2, 6), 0.5), "icb": np.full((1, 6), 0.5)}
+    assert "mean of 1 or 2 seeds" in keys(plots.accuracy_by_class_rank(curves, COUNTS))[0]
 
 
 @pytest.mark.parametrize("small", [True, False])

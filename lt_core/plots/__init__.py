@@ -141,10 +141,10 @@ def accuracy_by_class_rank(
     counts = np.asarray(class_counts)
     order = np.argsort(-counts, kind="stable")
     others = [label for label in curves if label != baseline]
-    rows = math.ceil((len(others) + 2) / 4)
+    rows = math.ceil((len(others) + 2) / 3)
     columns = math.ceil((len(others) + 2) / rows)
     figure, axes = plt.subplots(
-        rows, columns, figsize=(6, 0.4 + 1.5 * rows), squeeze=False, sharex=True
+        rows, columns, figsize=(4.5, 0.4 + 1.3 * rows), squeeze=False, sharex=True
     )
     for ax in axes.flat[1 : axes.size - len(others)]:
         ax.set_axis_off()
@@ -170,12 +170,14 @@ def accuracy_by_class_rank(
         ax.set_ylabel("accuracy, %")
     for ax in axes[-1]:
         ax.set_xlabel("class rank")
-    seeds = max((len(np.atleast_2d(values)) for values in curves.values()), default=1)
+        ax.xaxis.get_major_locator().set_params(integer=True)
+    seeds = sorted({len(np.atleast_2d(values)) for values in curves.values()}) or [1]
+    mean_of = "one seed" if seeds[-1] == 1 else f"mean of {' or '.join(map(str, seeds))} seeds"
     points = Line2D([], [], color="0.4", marker="o", markersize=3, linewidth=0.6)
-    drawn = {f"mean of {seeds} seeds" if seeds > 1 else "one seed": points}
+    drawn = {mean_of: points}
     if baseline in curves:
         drawn = {plain(baseline, 16): Line2D([], [], color=BASELINE_COLOR), **drawn}
-    if seeds > 1:
+    if seeds[-1] > 1:
         drawn["± 1 sd"] = Patch(color="0.9")
     at = {"loc": "center left", "borderaxespad": 0, "handlelength": 1.6, "alignment": "left"}
     sizes = {"fontsize": 7, "title_fontsize": 7}
@@ -196,7 +198,7 @@ def dumbbells(cells: pd.DataFrame) -> Figure | None:
         return None
     heights = [0.75 + 0.22 * len(part) for _, part in parts]
     figure, axes = plt.subplots(
-        len(parts), figsize=(6, sum(heights)), squeeze=False, height_ratios=heights, sharex=True
+        len(parts), figsize=(4.5, sum(heights)), squeeze=False, height_ratios=heights, sharex=True
     )
     for ax, (_, part) in zip(axes[:, 0], parts, strict=True):
         y = np.arange(len(part))
@@ -209,7 +211,10 @@ def dumbbells(cells: pd.DataFrame) -> Figure | None:
         ax.set_xlabel("accuracy, %")
         ax.set_title(place(part), loc="right")
         ax.label_outer()
-    axes[0, 0].legend(ncols=3, loc="lower left", bbox_to_anchor=(0, 1), borderpad=0)
+    narrow = {"handlelength": 1, "columnspacing": 1, "borderpad": 0}
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(), ncols=3, loc="outside lower left", **narrow
+    )
     inside = cells["paper"].between(cells["low"], cells["high"]).sum()
     figure.suptitle(f"{inside} of {len(cells)} published values agree with ours", fontsize=9)
     return figure
@@ -235,18 +240,15 @@ def ranked_differences(panels: Mapping[str, pd.DataFrame], baseline: str) -> Fig
     """
     if not panels:
         return None
-    columns = min(len(panels), 2)
-    rows = math.ceil(len(panels) / columns)
-    size = (4.6 if columns == 1 else 6, rows * (0.95 + 0.19 * max(map(len, panels.values()))))
-    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
-    for ax in axes.flat[len(panels) :]:
-        ax.set_visible(False)
-    for ax, (title, table) in zip(axes.flat, panels.items(), strict=False):
+    heights = [0.95 + 0.19 * len(table) for table in panels.values()]
+    figure, axes = plt.subplots(
+        len(panels), figsize=(4.5, sum(heights)), squeeze=False, height_ratios=heights, sharex=True
+    )
+    for ax, (title, table) in zip(axes[:, 0], panels.items(), strict=True):
         difference_intervals(ax, table, baseline)
         above = f"{(table['low'] > 0).sum()} of {len(table)} intervals above {baseline}"
         ax.set_title(f"{plain(title)}\n{above}")
-        if len(panels) > 1:
-            ax.set_xlabel(f"points above {baseline}")
+        ax.label_outer()
     return figure
 
 
@@ -255,7 +257,7 @@ def coverage(counts: pd.DataFrame) -> Figure:
 
     As :func:`lt_core.tables.covered` counts what was run in full, reduced and not at all.
     """
-    figure, ax = plt.subplots(figsize=(4.6, 0.8 + 0.2 * len(counts)))  # fits a phone
+    figure, ax = plt.subplots(figsize=(4.5, 0.8 + 0.2 * len(counts)))  # fits a phone
     left = np.zeros(len(counts))
     for what, shade in zip(counts, np.linspace(0.15, 0.92, counts.shape[1]), strict=True):
         values = counts[what].to_numpy(float)

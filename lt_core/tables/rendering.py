@@ -182,8 +182,15 @@ def _not_run(cells: pd.DataFrame) -> str:
     """What has no run, in one sentence: methods under each experiment and its factors."""
     where: dict[tuple[str, ...], dict[str, dict[str, bool]]] = {}
     every = set(cells["method"][~cells["added"].astype(bool)])
-    for block in _blocks(cells[cells["n"] == 0]):
-        what = f"{_what(block)}, {block['epochs'].iloc[0]:g} epochs"
+    blocks = _blocks(cells[cells["n"] == 0])
+    lacking: dict[str, dict[str, tuple]] = {}  # by experiment and recipe, the rows
+    for block in blocks:
+        rows = block[["imbalance_factor", "method"]].itertuples(index=False, name=None)
+        lacking.setdefault(_whole(block), {})[block["recipe"].iloc[0]] = tuple(rows)
+    for block in blocks:
+        what = _whole(block)
+        if len(set(lacking[what].values())) > 1:  # of two recipes not the same rows
+            what += f", recipe {block['recipe'].iloc[0]},"
         for _, part in block.groupby("imbalance_factor", sort=False):
             places = where.setdefault(tuple(part["method"]), {})
             places.setdefault(what, {})[place(part)] = True  # once, of several recipes
@@ -195,6 +202,10 @@ def _not_run(cells: pd.DataFrame) -> str:
         at = (f"{what}{_at(found)}" for what, found in places.items())
         parts.append(f"{rows} on {' and on '.join(at)}")
     return f"Not run: {'; '.join(parts)}." if parts else ""
+
+
+def _whole(block: pd.DataFrame) -> str:
+    return f"{_what(block)}, {block['epochs'].iloc[0]:g} epochs"
 
 
 def _at(places: Iterable[str]) -> str:

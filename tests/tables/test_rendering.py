@@ -150,6 +150,11 @@ def test_what_was_not_run_is_one_sentence_in_the_place_of_rows():
         "Not run: all 8 rows on CIFAR-10, resnet32, 200 epochs at factor 100 "
         "and on CIFAR-100, resnet32, 200 epochs at factor 100."
     )
+    made = [one for one in tables.plan("grid", "cifar10") if one.recipe == "gala"][:1]
+    some = tables.render(tables.cells(records(made), "grid")).remark
+    assert "all 8 rows on CIFAR-10, resnet32, 200 epochs, recipe ldam_drw, at factor 100" in some
+    assert "on CIFAR-10, resnet32, 200 epochs, recipe gala, at factor 100" in some
+    assert "and on CIFAR-100, resnet32, 200 epochs at factor 100" in some  # neither recipe run
 
 
 def test_the_papers_numbers_are_folded_and_complete():
