@@ -14,6 +14,7 @@ CORNER = re.compile(r"<th([^>]*)>(?:\s|&nbsp;|<p></p>)*</th>")
 STYLE = re.compile(r"<style scoped>.*?</style>", re.DOTALL)  # that of pandas, for all tables
 TABLE = re.compile(r'<table[^>]*class="(?:dataframe|lt-table)\b.*?</table>', re.DOTALL)
 NUMBER = re.compile(r"(?:< |[-\u2212+])?(?:\.?\d|\u221e)")  # how a number begins
+ALONE = re.compile(r"(?:< |[-\u2212+])?[\d.,]*\d(?: ?%)?$")  # a number and nothing else
 LIGHT_ON_PAPER = """{ const page = document.documentElement.dataset; let theme;
 addEventListener("beforeprint", () => { theme = page.theme; page.theme = "light"; });
 addEventListener("afterprint", () => { page.theme = theme; }); }"""
@@ -37,10 +38,15 @@ def table(match):
             for cell, name in zip(above, names[:index], strict=False):
                 cell.string = name.get_text()
             head.pop().decompose()
-    last = head[-1].find_all("th")[-width:] if width else []
-    for heading, cells in zip(last, zip(*rows, strict=True), strict=True):
+    last = head[-1].find_all("th")
+    columns = list(zip(last[-width:], zip(*rows, strict=True), strict=True)) if width else []
+    firsts = tree.tbody.find_all("th")
+    if len(firsts) == len(rows) and len(last) == width + 1:  # one heads each row
+        columns.append((last[0], firsts))
+    for heading, cells in columns:
+        kind = ALONE if cells is firsts else NUMBER
         texts = [cell.get_text() for cell in cells if cell.get_text() not in NOTHING]
-        if texts and all(map(NUMBER.match, texts)):
+        if texts and all(map(kind.match, texts)):
             heading["class"] = "number"
             for cell in cells:
                 cell["class"] = "number"
