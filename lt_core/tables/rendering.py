@@ -205,7 +205,12 @@ def _not_run(cells: pd.DataFrame) -> str:
 
 
 def _whole(block: pd.DataFrame) -> str:
-    return f"{_what(block)}, {block['epochs'].iloc[0]:g} epochs"
+    return f"{_what(block)}, {_epochs(block)}"
+
+
+def _epochs(block: pd.DataFrame) -> str:
+    epochs = block["epochs"].iloc[0]
+    return f"{epochs:g} epoch{'' if epochs == 1 else 's'}"
 
 
 def _at(places: Iterable[str]) -> str:
@@ -249,7 +254,7 @@ def _is_own(cells: pd.DataFrame) -> bool:
 def _recipe(block: pd.DataFrame) -> str:
     first = block.iloc[0]
     changed = f", changed: {first['overrides']}" if first["overrides"] else ""
-    return f"recipe {first['recipe']}, {first['epochs']:g} epochs, {first['precision']}{changed}"
+    return f"recipe {first['recipe']}, {_epochs(block)}, {first['precision']}{changed}"
 
 
 def _what(block: pd.DataFrame) -> str:

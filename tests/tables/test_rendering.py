@@ -134,6 +134,17 @@ def test_cost_counts_a_run_once_and_names_the_hardware():
     assert set(cost["minutes per run"]) == {"1.50"}
 
 
+def test_one_epoch_is_one():
+    plan = tables.plan("table1", "digits", [100], ["softmax", "focal"], epochs=1, seeds=1)
+    rendered = tables.render(tables.cells(records(plan[:1]), "table1", plan))
+    ((caption, _),) = rendered.blocks
+    assert "1 epoch," in caption
+    assert (
+        rendered.remark
+        == "Not run: focal on handwritten digits, resnet_digits, 1 epoch at factor 100."
+    )
+
+
 def test_what_was_not_run_is_one_sentence_in_the_place_of_rows():
     plan = tables.plan("table1", "cifar10", [100, 10], ["softmax", "focal"], seeds=1)
     shown = tables.cells(records(plan[:1]), "table1", plan)
