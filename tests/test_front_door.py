@@ -62,3 +62,16 @@ def test_the_first_pages_say_how_many_published_cells_were_run_in_full(page):
     count, paper = said.groups()
     assert int(count) == len(full) == 1  # another number of cells takes other words
     assert float(paper) == full["paper"].item()
+
+
+def test_the_readme_says_how_many_seeds_each_data_set_has():
+    runs = records.committed().runs
+    runs = runs[(runs["model"] == SMALL["model"]) & (runs["epochs"] == SMALL["epochs"])]
+    runs = runs[(runs["recipe"] == "ldam_drw") & (runs["imbalance_factor"] == 100)]
+    runs = runs[runs["holdout"] == 0]
+    seeds = runs.pivot_table("seed", "dataset", "method", aggfunc="nunique", fill_value=0)
+    assert seeds.shape == (2, 13)
+    fewest = (["no", "one", "two", "three"][n] for n in seeds.min(axis=1))
+    text = " ".join((ROOT / "README.md").read_text().split())
+    said = r"all thirteen losses on CIFAR-10 and CIFAR-100 .*?40 epochs, (\w+) seeds and (\w+);"
+    assert re.search(said, text).groups() == tuple(fewest)
