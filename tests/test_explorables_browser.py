@@ -53,6 +53,7 @@ def opened(browser, tmp_path):
         file = tmp_path / f"{len(contexts)}.html"
         file.write_text(PAGE.format(html), encoding="utf-8")
         contexts.append(browser.new_context(**options))
+        contexts[-1].set_default_timeout(120_000)  # a page on a loaded machine
         page = contexts[-1].new_page()
         page.on("request", lambda request: requests.append(request.url))
         page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -11,8 +11,8 @@ several ranks of ``torch.distributed`` it counts the samples of all.
 Parameters
 ----------
 logits : Tensor, shape (N, C)
-    Unnormalised, in nats; cosines in [-1, 1] for :func:`ldam` and :func:`gcl`. Half precision is
-    computed in float32.
+    Unnormalised, in nats; cosines in ``[-1, 1]`` for :func:`ldam` and :func:`gcl`. Half precision
+    is computed in float32.
 target : Tensor of int64, shape (N,)
     Class indices from 0 to C - 1.
 reduction : {"mean", "weighted_mean", "sum", "none"}

@@ -46,6 +46,7 @@ class Opened:
     def __init__(self, browser, address, **context):
         self.requests, self.complaints = [], []
         self.context = browser.new_context(**context)
+        self.context.set_default_timeout(120_000)  # a page on a loaded machine
         self.page = self.context.new_page()
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
