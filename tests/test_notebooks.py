@@ -118,7 +118,7 @@ def test_its_results_are_finite_numbers(path):
 @pytest.mark.parametrize("path", ci_book.NOTEBOOKS, ids=lambda path: path.stem)
 @pytest.mark.slow
 def test_its_figures_fit_a_phone(path):
-    """At most 335 points wide: the page draws them at .8 of their size on 390 pixels."""
+    """At most 335 points wide: the page draws them at .78 of their size on 390 pixels."""
     shown = [output for cell in cells(ci_book.executed()[path], "code") for output in cell.outputs]
     drawings = [o.data["image/svg+xml"] for o in shown if "image/svg+xml" in o.get("data", {})]
     assert drawings or not path.name[0].isdigit()  # every chapter draws

@@ -14,6 +14,7 @@ CORNER = re.compile(r"<th([^>]*)>(?:\s|&nbsp;|<p></p>)*</th>")
 STYLE = re.compile(r"<style scoped>.*?</style>", re.DOTALL)  # that of pandas, for all tables
 TABLE = re.compile(r'<table[^>]*class="(?:dataframe|lt-table)\b.*?</table>', re.DOTALL)
 NUMBER = re.compile(r"(?:< |[-\u2212+])?(?:\.?\d|\u221e)")  # how a number begins
+HASH = re.compile(r"[0-9a-f]{12,}$")  # the key of a run
 ALONE = re.compile(r"(?:< |[-\u2212+])?[\d.,]*\d(?: ?%)?$")  # a number and nothing else
 LIGHT_ON_PAPER = """{ const page = document.documentElement.dataset; let theme;
 addEventListener("beforeprint", () => { theme = page.theme; page.theme = "light"; });
@@ -46,7 +47,7 @@ def table(match):
     for heading, cells in columns:
         kind = ALONE if cells is firsts else NUMBER
         texts = [cell.get_text() for cell in cells if cell.get_text() not in NOTHING]
-        if texts and all(map(kind.match, texts)):
+        if texts and all(map(kind.match, texts)) and not all(map(HASH.match, texts)):
             heading["class"] = "number"
             for cell in cells:
                 cell["class"] = "number"
@@ -68,7 +69,7 @@ def numbers(app, doctree, docname):
     """Of numbers in sentences: a true minus, and a space before the sign of percent."""
     for text in list(doctree.findall(nodes.Text)):
         shown, above = re.sub(r"(?<=\d) ?%", "\N{NO-BREAK SPACE}%", text), text.parent
-        shown = re.sub(r"(?<![^\s(])-(?=\.?\d)", "\N{MINUS SIGN}", shown)
+        shown = re.sub(r"(?<![^\s(\[])-(?=\.?\d)", "\N{MINUS SIGN}", shown)
         while above and not isinstance(above, VERBATIM):
             above = above.parent
         if not above and shown != text:

@@ -165,7 +165,9 @@ def accuracy_by_class_rank(
     class_profile(axes[0, 0], counts, small=True)
     axes[0, 0].set(ylabel="images", xlabel="")
     axes[0, 0].set_title("training images", fontsize=8)
-    for ax in axes[1:, 0] if rows > 1 else panels[:1]:  # where the scale is written
+    first = axes.size - len(others)  # the first panel of each row but the first has the scale
+    scaled = [max(row * columns, first) for row in range(1, rows)]
+    for ax in axes.flat[scaled] if scaled else panels[:1]:
         ax.tick_params(labelleft=True)
         ax.set_ylabel("accuracy, %")
     for ax in axes[-1]:

@@ -75,10 +75,10 @@ def render_published(table: str) -> Rendered:
     """The paper's numbers as they were published, a table per data set, folded."""
     blocks = []
     for dataset, part in published(table).groupby("dataset", sort=False):
-        part = part.assign(
-            column=part["group"].where(part["group"] != "all", "factor ")
-            + part["imbalance_factor"].map("{:g}".format).where(part["group"] == "all", "")
-        )
+        column = part["group"]
+        if (column == "all").all():
+            column = "factor " + part["imbalance_factor"].map("{:g}".format)
+        part = part.assign(column=column)
         grid = part.pivot_table("top1", "method", "column", aggfunc="last", sort=False)
         source = ", ".join(pd.unique(part["source"].str.partition(' "')[0]))
         caption = f"published, {title(dataset)}: top-1 accuracy in percent, one run each; {source}"

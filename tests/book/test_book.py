@@ -112,7 +112,7 @@ def test_pictures_are_there_and_described(opened, name):
         assert pictures or ("reproduce_" in name and without_runs)
 
 
-@every_page
+@pytest.mark.parametrize("name", [*TOC, "search", "genindex"])
 def test_a_narrow_screen_scrolls_tables_and_not_the_page(opened, name):
     page = opened(name, viewport={"width": 400, "height": 800}).page
     widths = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
@@ -290,6 +290,13 @@ def test_no_formula_is_left_as_text(html):
         text = re.sub(r"<[^>]+>", "", verbatim.sub("", path.read_text("utf-8")))
         found += [f"{path.relative_to(html)}: {hit}" for hit in re.findall(r"\$[^$\n]+\$", text)]
     assert found == []
+
+
+def test_no_output_is_the_name_of_an_object(html):
+    """As an empty text is shown: ``<IPython.core.display.Markdown object>``."""
+    named = re.compile(r"&lt;[\w.]+ object(?: at 0x\w+)?&gt;")
+    found = {page: named.findall((html / f"{page}.html").read_text("utf-8")) for page in TOC}
+    assert {page: hits for page, hits in found.items() if hits} == {}
 
 
 def test_every_page_of_the_contents_is_there(html):

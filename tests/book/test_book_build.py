@@ -129,10 +129,11 @@ import pandas as pd
 columns = {"gain": [-1.5, float("nan")], "of": ["a", "-b"], "nats": ["−∞", "2"]}
 pd.DataFrame(columns, ["ours", "theirs"]).rename_axis("method")"""
 COUNTS = 'pd.DataFrame({"runs": [8]}, ["12,406"]).rename_axis("images")'
+KEYS = 'pd.DataFrame({"run": ["1234567890ab"]}, ["icb"]).rename_axis("method")'
 
 
 def test_tables_have_one_look_and_pages_need_no_network(root):
-    write_notebook(root, FRAME, COUNTS)
+    write_notebook(root, FRAME, COUNTS, KEYS)
     book.build(root)
     html = root / "_build/html"
     page = (html / "notebooks/one.html").read_text()
@@ -141,9 +142,10 @@ def test_tables_have_one_look_and_pages_need_no_network(root):
     assert rows[0] == f"<th>method</th>{heading}gain</th><th>of</th>{heading}nats</th>"
     assert '<td class="number">−1.5</td><td>a</td>' in rows[1]
     assert "<td>-b</td>" in rows[2]
-    assert len(rows) == 5
+    assert len(rows) == 7
     assert rows[3] == f"{heading}images</th>{heading}runs</th>"
     assert rows[4] == f'{heading}12,406</th><td class="number">8</td>'
+    assert rows[6] == "<th>icb</th><td>1234567890ab</td>"  # the key of a run is no number
     assert "<style scoped" not in page
     assert (html / "_static/scripts/fontawesome.js").stat().st_size == 0
     home = (html / "book/index.html").read_text()
