@@ -101,6 +101,21 @@ def test_every_slider_answers_the_keyboard(opened, kind):
         assert slider.get_attribute("aria-valuetext") != value
 
 
+def test_boundaries_are_drawn_once_and_without_the_frame(opened):
+    """What is dashed twice looks solid, and the edge of the picture is no boundary."""
+    page = opened(make("three-classes")._repr_html_())
+    page.get_by_role("button", name="Show the answer").click()
+    settle(page)
+    for line in ("lt-baseline", "lt-ink"):
+        paths = page.locator(f".lt-drawing path.{line}[stroke-width]").all()
+        edges = [edge for path in paths for edge in path.get_attribute("d")[1:].split("M")]
+        ends = [[tuple(end.split()) for end in edge.split("L")] for edge in edges]
+        assert 2 <= len(ends) == len({frozenset(edge) for edge in ends})
+        for one, other in ends:
+            inner = {float(x) for x, same in zip(one, other, strict=True) if x == same}
+            assert 0.0 not in inner, "an edge of the frame"
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_control_has_a_name_and_can_be_reached(opened, kind):
     page = opened(make(kind)._repr_html_())

@@ -150,17 +150,24 @@ function startThreeClasses(stage) {
       regions: counts.map((_, k) => region(found.weights, k, data.limit)) };
   }
 
+  // What two regions share, once, so that dashes stay dashes; the frame is no boundary.
+  function boundaries(regions, place) {
+    const onFrame = (one, other) => [0, 1].some((axis) =>
+      one[axis] === other[axis] && Math.abs(one[axis]) >= data.limit);
+    const edges = regions.flatMap((corners) => corners.map((one, i) => [one, corners[(i + 1) % corners.length]]));
+    const inner = edges.filter((ends) => !onFrame(...ends)).map((ends) => ends.map(place).sort().join("L"));
+    return [...new Set(inner)].map((edge) => `M${edge}`).join("");
+  }
+
   function drawPlane(drawing, size, shown, before) {
     const at = (value) => (value / data.limit + 1) / 2 * size;
-    const outline = (corners) =>
-      "M" + corners.map(([a, b]) => `${at(a).toFixed(1)} ${at(-b).toFixed(1)}`).join("L") + "Z";
-    const paths = (regions, look) => regions.forEach((corners, k) => corners.length &&
-      drawing.append(svg("path", { d: outline(corners), ...look(k) })));
-    paths(shown.regions, (k) => ({ class: "lt-region", style: `fill:var(--rank-${k})` }));
+    const place = ([a, b]) => `${at(a).toFixed(1)} ${at(-b).toFixed(1)}`;
+    shown.regions.forEach((corners, k) => corners.length && drawing.append(svg("path",
+      { d: `M${corners.map(place).join("L")}Z`, class: "lt-region", style: `fill:var(--rank-${k})` })));
     shown.training.forEach((own, k) => own.forEach(([a, b]) => drawing.append(
       symbol(k, at(a), at(-b), 3.6, { style: `fill:var(--rank-${k})`, class: "lt-point" }))));
-    paths(before.regions, () => BEFORE);
-    if (shown !== before) paths(shown.regions, () => NOW);
+    drawing.append(svg("path", { d: boundaries(before.regions, place), ...BEFORE }));
+    if (shown !== before) drawing.append(svg("path", { d: boundaries(shown.regions, place), ...NOW }));
     handles.forEach((handle, k) => {
       const [a, b] = state.centers[k];
       handle.style.translate = `calc(${at(a)}px - 50%) calc(${at(-b)}px - 50%)`;
