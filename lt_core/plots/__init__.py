@@ -148,7 +148,7 @@ def accuracy_by_class_rank(
     )
     for ax in axes.flat[1 : axes.size - len(others)]:
         ax.set_axis_off()
-    panels = axes.flat[axes.size - len(others) :]
+    panels, heads = axes.flat[axes.size - len(others) :], []
     for label, ax in zip(others, panels, strict=True):
         if baseline in curves:
             rank, mean, _ = _by_rank(curves[baseline], order)
@@ -157,8 +157,7 @@ def accuracy_by_class_rank(
         ax.fill_between(rank, mean - deviation, mean + deviation, color="0.9", linewidth=0)
         ax.plot(rank, mean, color="0.4", linewidth=0.6)
         ax.scatter(rank, mean, color=rank_colors(len(rank)), s=9, zorder=3)
-        title = plain(label, 24)
-        ax.set_title(title, fontsize=min(8, 150 / max(len(title), 1)))  # no wider than the panel
+        heads.append(ax.set_title(plain(label, 24).replace("+", "\n+"), fontsize=8))
         ax.set(ylim=(-3, 104), yticks=(0, 50, 100))
         ax.tick_params(labelleft=False)
         _group_borders(ax, counts[order])
@@ -185,6 +184,10 @@ def accuracy_by_class_rank(
     sizes = {"fontsize": 7, "title_fontsize": 7}
     key = axes[0, 1].legend(drawn.values(), drawn.keys(), title=note, **at, **sizes)
     key.set_in_layout(rows == 1)  # else its column would be wider than the others
+    figure.draw_without_rendering()
+    for ax, head in zip(panels, heads, strict=True):
+        room = ax.get_window_extent().width / max(head.get_window_extent().width, 1)
+        head.set_fontsize(8 * min(1, room))  # no wider than its panel
     return figure
 
 
