@@ -154,7 +154,7 @@ def accuracy_by_class_rank(
             rank, mean, _ = _by_rank(curves[baseline], order)
             ax.plot(rank, mean, color=BASELINE_COLOR, linewidth=1)
         rank, mean, deviation = _by_rank(curves[label], order)
-        ax.fill_between(rank, mean - deviation, mean + deviation, color="0.9", linewidth=0)
+        ax.fill_between(rank, mean - deviation, mean + deviation, color="0.8", linewidth=0)
         ax.plot(rank, mean, color="0.4", linewidth=0.6)
         ax.scatter(rank, mean, color=rank_colors(len(rank)), s=9, zorder=3)
         heads.append(ax.set_title(plain(label, 24).replace("+", "\n+"), fontsize=8))
@@ -179,7 +179,7 @@ def accuracy_by_class_rank(
     if baseline in curves:
         drawn = {plain(baseline, 16): Line2D([], [], color=BASELINE_COLOR), **drawn}
     if seeds[-1] > 1:
-        drawn["± 1 sd"] = Patch(color="0.9")
+        drawn["± 1 sd"] = Patch(color="0.8")
     at = {"loc": "center left", "borderaxespad": 0, "handlelength": 1.6, "alignment": "left"}
     sizes = {"fontsize": 7, "title_fontsize": 7}
     key = axes[0, 1].legend(drawn.values(), drawn.keys(), title=note, **at, **sizes)
@@ -207,7 +207,7 @@ def dumbbells(cells: pd.DataFrame) -> Figure | None:
     )
     for ax, (_, part) in zip(axes[:, 0], parts, strict=True):
         y = np.arange(len(part))
-        ax.hlines(y, part["low"], part["high"], color="0.88", linewidth=6, label="95 % of new runs")
+        ax.hlines(y, part["low"], part["high"], color="0.8", linewidth=6, label="95 % of new runs")
         ax.hlines(y, part["paper"], part["mean"], color="0.62")
         open_ = {"facecolor": "white", "edgecolor": METHOD_COLOR}
         ax.scatter(part["paper"], y, zorder=3, label="paper", **open_)
