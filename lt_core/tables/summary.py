@@ -79,6 +79,7 @@ def cells(
     entry = get(table)
     records = _cleaned(records)
     runs = _of_table(records, table) if plan is None else _of_plan(records, plan)
+    runs = runs.sort_values("seed", kind="stable")
     rows = _rows(entry, runs, [find_row(table, name) for name in listed(methods)], plan)
     found = []
     # A cosine classifier is part of a method: with another one, runs scatter alike.

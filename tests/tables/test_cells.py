@@ -41,6 +41,13 @@ def test_cell_by_hand():
     assert cell(frame, "gala+rebalance")["few"] == pytest.approx(50.0)
 
 
+def test_runs_stand_in_the_order_of_their_seeds():
+    plan = tables.plan("table1", "digits", [100], ["softmax"], seeds=[2, 0, 1])
+    row = cell(tables.cells(records(plan), "table1", plan), "softmax")
+    assert list(row["seeds"]) == [0, 1, 2]
+    assert list(row["keys"]) == [plan[1].key, plan[2].key, plan[0].key]
+
+
 def test_only_planned_runs_count():
     plan = tables.plan("table1", "digits", [100], ["softmax"], seeds=2)
     others = tables.plan("table1", "digits", [100], ["softmax"], seeds=[2, 3])
