@@ -150,7 +150,7 @@ def test_the_readme_names_the_commands_that_exist():
     readme = (ROOT / "README.md").read_text()
     assert "python3 start.py test" in readme
     assert (ROOT / "book/front.svg").stat().st_size < 300_000
-    for path in ("LICENSE", "book/how_to_read.md", "results/rehearsal.csv"):
+    for path in ("LICENSE", "book/how_to_read.md", "results/rehearsal_classes.csv"):
         assert path in readme
         assert (ROOT / path).exists()
 
