@@ -26,7 +26,7 @@ SAID = {
         ("table1", "softmax", RESNET32),
     ],
     r"one\s+seed,\s+([\d.]+) %, where\s+the\s+poster": [("table1", "softmax", FULL)],
-    r"reach ([\d.]+) % and ([\d.]+) % in\s+the same experiment.*?and GALA ([\d.]+) %\s+\(([\d.]+) %\s+with": [
+    r"reach ([\d.]+) % and ([\d.]+) % in\s+the same.*?GALA ([\d.]+) %\s+\(([\d.]+) %\s+with": [
         ("table1", "logit_adjustment", SMALL),
         ("table1", "balanced_softmax", SMALL),
         ("table1", "gala", SMALL),
