@@ -2,9 +2,13 @@
 
 import gc
 import importlib
+import json
+import re
+import shutil
 import subprocess
 import sys
 import weakref
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,6 +20,7 @@ from lt_core.training.engine import Engine
 from lt_core.training.loop import settings
 
 CPU = torch.device("cpu")
+ROOT = Path(__file__).parents[1]
 NAMES = (
     "data_path",
     "disk_loader",
@@ -208,3 +213,20 @@ def test_the_loaders_benchmark_measures_both_sides_of_one_step(tmp_path):
     assert done.returncode in (0, 1), done.stderr  # 1: the bar was missed
     (table,) = tmp_path.glob("disk_loader_*.csv")
     assert "from disk / lying ready" in table.read_text()
+
+
+def test_the_page_of_costs_takes_a_second_report_of_the_loader(tmp_path):
+    pytest.importorskip("IPython", reason="needs the notebooks extra")
+    for path in (ROOT / "benchmarks").glob("*_20????.*"):
+        shutil.copy(path, tmp_path)
+    (report,) = tmp_path.glob("disk_loader_*.csv")
+    for ending in (".csv", ".md"):
+        text = report.with_suffix(ending).read_text().replace("0 workers", "16 workers")
+        text = re.sub(r"^.*(?=; python )", "A GPU", text, flags=re.MULTILINE)
+        (tmp_path / f"disk_loader_a_gpu{ending}").write_text(text)
+    cases = json.dumps([["what_it_costs", {}, str(tmp_path), "text"]])
+    command = [sys.executable, ROOT / "tests/notebook_cells.py", ROOT / "notebooks"]
+    done = subprocess.run(command, input=cases, capture_output=True, text=True)
+    found = json.loads(done.stdout)
+    assert found["error"] is None
+    assert "Measured on A GPU, images a second: resnet50" in found["last"]
