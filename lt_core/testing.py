@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from unittest import mock
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lt_core.errors import ConfigError
@@ -220,12 +220,16 @@ def changes_in_place(make: Make) -> None:
     buffers = dict(loss.named_buffers())
     before = {key: buffer.clone() for key, buffer in buffers.items()}
     addresses = {key: buffer.data_ptr() for key, buffer in buffers.items()}
+    unsaved = _plain_attributes(loss)
     for logits, target in batches_for(loss, 2):
         step(loss, logits, target)
     for key, buffer in loss.named_buffers():
         _require(buffer.data_ptr() == addresses.get(key), f"{key} was rebound")
         if not torch.equal(buffer, before[key]):
             _require(key in loss.state_dict(), f"{key} changed and is not saved")
+    for key, value in _plain_attributes(loss).items():
+        kept = torch.equal(value, unsaved.get(key, value))
+        _require(kept, f"{key}, a plain attribute, changed and is not saved")
 
 
 def evaluation(make: Make) -> None:
@@ -335,6 +339,27 @@ def reductions(make: Make) -> None:
     _require(values["weighted_mean"].isfinite(), "weighted_mean is not finite")
 
 
+def multiplied(make: Make) -> None:
+    """The loss of a sample has been multiplied by the weight that is returned with it
+
+    Whatever buffer the weights come from: where other values in it change the weights, they
+    change the losses. A weight that comes from the logits alone is not found.
+    """
+    loss = trained(make).eval()
+    logits, target = batches_for(loss, 1)[0]
+    with torch.no_grad():
+        value, weight = loss.per_sample(logits, target)
+        for key, buffer in loss.named_buffers() if weight is not None else ():
+            if buffer.dtype == torch.bool:
+                continue
+            kept = buffer.clone()
+            buffer.mul_(torch.arange(2, 2 + buffer.numel()).view_as(buffer))
+            other_value, other_weight = loss.per_sample(logits, target)
+            buffer.copy_(kept)
+            same = torch.equal(other_weight, weight) or not torch.equal(other_value, value)
+            _require(same, f"{key} changes the weights, and not the losses")
+
+
 def no_host_read(make: Make) -> None:
     """Few operations, no value read back, no tensor of classes by classes
 
@@ -372,6 +397,7 @@ CHECKS: tuple[Callable[[Make], None], ...] = (
     precise_counters,
     nothing_shared,
     reductions,
+    multiplied,
     no_host_read,
 )
 
@@ -427,6 +453,17 @@ def trained(make: Make) -> LongTailLoss:
 def state_of(loss: LongTailLoss) -> dict[str, Tensor]:
     """A copy of everything that ``state_dict`` saves."""
     return {key: value.clone() for key, value in loss.state_dict().items()}
+
+
+def _plain_attributes(loss: LongTailLoss) -> dict[str, Tensor]:
+    """A copy of the tensors and numbers of a loss that ``state_dict`` does not see."""
+    return {
+        f"{name}.{key}".lstrip("."): torch.as_tensor(value).clone()
+        for name, module in loss.named_modules()
+        if type(module).get_extra_state is nn.Module.get_extra_state
+        for key, value in vars(module).items()
+        if isinstance(value, (Tensor, int, float))
+    }
 
 
 class Recorder(TorchDispatchMode):

@@ -106,7 +106,7 @@ class LongTailLoss(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def per_sample(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The loss of each sample ``(N,)``, and its weight ``(N,)`` or None."""
+        """The loss of each sample ``(N,)``, times its weight, and the weight ``(N,)`` or None."""
 
     def forward(self, logits: Tensor, target: Tensor, **draws: Tensor | None) -> Tensor:
         """The reduced loss, in nats; ``draw`` is for the losses that draw random numbers."""

@@ -206,7 +206,7 @@ def find_row(table: str, label: str) -> Row:
         if row.label == label:
             return row
     if str(label).removesuffix(REBALANCED) in losses.names():
-        return _row(str(label))
+        return _row(str(label), added=bool(get(table).published))
     raise unknown("method", label, dict.fromkeys([*rows(table), *losses.names()]))
 
 

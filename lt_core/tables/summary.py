@@ -319,7 +319,7 @@ def _rows(
             name = f"{method}[{variant}]" if variant else method
             taken = any(row.label == name for row, _ in found)  # by a row with other parameters
             label = f"{name} (defaults)" if taken else name
-            found.append((Row(label, method, published=name), variant))
+            found.append((Row(label, method, published=name, added=bool(entry.published)), variant))
     return found
 
 

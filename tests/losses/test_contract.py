@@ -111,6 +111,33 @@ class ForeignGradient(losses.LongTailLoss):
         return lost.detach() + other - other.detach(), None
 
 
+class Counting(losses.LongTailLoss):
+    """Counts in a plain attribute, which no ``state_dict`` knows."""
+
+    def __init__(self, class_counts, reduction="mean"):
+        super().__init__(class_counts, reduction)
+        self.calls = 0
+
+    def per_sample(self, logits, target):
+        self.calls += self.updates_state
+        return F.cross_entropy(logits, target, reduction="none"), None
+
+
+class Unweighted(losses.ClassBalanced):
+    """Returns weights that its losses have not been multiplied by."""
+
+    def per_sample(self, logits, target):
+        return F.cross_entropy(logits, target, reduction="none"), self.class_weight[target]
+
+
+class UnweightedByDifficulty(losses.GHM):
+    """The same, with weights that come from what it has seen."""
+
+    def per_sample(self, logits, target):
+        weight = super().per_sample(logits, target)[1]
+        return F.cross_entropy(logits, target, reduction="none"), weight
+
+
 class Smoothed(losses.LongTailLoss):
     """Cross-entropy with label smoothing: no image, however sure, costs nothing."""
 
@@ -134,6 +161,9 @@ def test_a_loss_that_never_falls_to_zero_holds_every_promise_of_its_gradient():
         (Doubled, "central differences"),
         (AddedDetached, "central differences"),
         (ForeignGradient, "central differences"),
+        (Counting, "What changes is saved"),
+        (Unweighted, "multiplied by the weight"),
+        (UnweightedByDifficulty, "multiplied by the weight"),
     ],
 )
 def test_a_loss_that_learns_nothing_or_something_else_is_found(loss, word):

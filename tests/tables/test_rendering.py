@@ -81,6 +81,13 @@ def test_what_has_no_number_is_shown_as_a_dash():
     assert frame.set_index("method").loc["gala", "paper 100"] == "–"  # not in the paper's table
 
 
+def test_a_row_that_was_asked_for_by_name_is_not_said_to_be_in_the_papers_table():
+    plan = tables.plan("gala", "digits", [100], ["softmax", "gcl", "gcl+rebalance"], seeds=2)
+    shown = tables.cells(records(plan), "gala", plan, methods=["gcl+rebalance"])
+    ((caption, _),) = tables.render(shown).blocks
+    assert "; not in the paper's table: gcl+rebalance, gcl" in caption
+
+
 def test_a_reduced_table_stands_before_the_full_one():
     shown, _ = full_and_short()
     captions = [caption for caption, _ in tables.render(shown).blocks]
