@@ -54,7 +54,8 @@ def of_store(store: str | os.PathLike | Store) -> Results:
 def committed(folder: str | os.PathLike | None = None) -> Results:
     """All records in ``folder``, by default those that come with ``lt_core``, validated.
 
-    Raises StoreError where two files hold one run, or a run lacks its rows per class or epoch.
+    Of a run that was made again and stands in several files, the one finished last counts. Raises
+    StoreError where a run lacks its rows per class or epoch.
     """
     folder = shipped("results") if folder is None else Path(folder)
     paths = sorted(path for path in folder.glob("*.csv") if beside(path, "classes").exists())
@@ -62,9 +63,11 @@ def committed(folder: str | os.PathLike | None = None) -> Results:
         return _results([])
     tables = [[read(path) for path in paths]]
     tables += [[_parsed(beside(path, name)) for path in paths] for name in ("classes", "history")]
-    results = Results(*(pd.concat(parts, ignore_index=True) for parts in tables))
-    if (twice := results.runs["key"][results.runs["key"].duplicated()]).size:
-        raise StoreError(f"{folder}: two files hold run {twice.iloc[0]}; remove it from one")
+    results = Results(*map(_concat, tables))
+    latest = results.runs.reindex(columns=["key", "file", "finished"])
+    latest = latest.sort_values("finished", kind="stable", na_position="first")
+    latest = latest.drop_duplicates("key", keep="last")[["key", "file"]]
+    results = Results(*(part.merge(latest).drop(columns="file") for part in results))
     for name in ("classes", "history"):
         without = results.runs["key"][~results.runs["key"].isin(getattr(results, name)["key"])]
         if without.size:
@@ -117,6 +120,12 @@ def read(path: str | os.PathLike) -> pd.DataFrame:
     if not os.path.exists(path):
         raise StoreError(f"{path}: no such records; expected a CSV file that lt-core merge wrote")
     return _validated(_parsed(path), path)
+
+
+def _concat(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The rows of all ``parts``, with the number of their part as ``file``."""
+    numbered = [part.assign(file=number) for number, part in enumerate(parts)]
+    return pd.concat(numbered, ignore_index=True)
 
 
 def _validated(frame: pd.DataFrame, path: str | os.PathLike) -> pd.DataFrame:

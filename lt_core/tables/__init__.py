@@ -20,7 +20,7 @@ _HOMES = {
     "rendering": "Rendered render render_cost render_differences render_groups"
     " render_frame render_published render_trace",
     "sentences": "command coverage flattery provenance ranking remarks significance trade",
-    "summary": "by_class cells covered differences largest_experiment means title trace",
+    "summary": "by_class cells covered differences largest_experiment means repeated title trace",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 __all__ = sorted(_HOME_OF)

@@ -31,9 +31,9 @@ def coverage(cells: pd.DataFrame) -> str:
         return "None of these cells has a published number that may stand beside it."
     run = paper[paper["n"] > 0]
     if run.empty:
-        return f"None of the {len(paper)} published cells was run in full."
+        return f"None of the {len(paper)} cells with a published number was run in full."
     agree, differ = (int((run["verdict"] == word).sum()) for word in ("agrees", "differs"))
-    text = f"{len(run)} of {len(paper)} published cells {_were(run)} run in full"
+    text = f"{len(run)} of {len(paper)} cells with a published number {_were(run)} run in full"
     if not agree + differ:
         return f"{text}, without a verdict, which takes several seeds."
     text += f": {agree} agree{'s' * (agree == 1)} with the paper, {differ} differ"

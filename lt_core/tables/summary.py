@@ -154,6 +154,16 @@ def covered(cells: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(counts).groupby(where, sort=False).sum()
 
 
+def repeated(cells: pd.DataFrame, table: str) -> pd.Series:
+    """Runs in full of each published overall accuracy, by data set, factor and the paper's row.
+
+    Two rows of ours that differ in how they read one row of the paper are counted once.
+    """
+    beside = cells[cells["paper"].notna()]
+    papers = beside["method"].map(lambda label: find_row(table, label).published)
+    return beside.groupby(["dataset", "imbalance_factor", papers])["n"].max()
+
+
 def title(dataset: str) -> str:
     """A data set as pages name it; one that is not of the catalogue by its own name."""
     return data.info(dataset).title.partition(" (")[0] if dataset in data.names() else dataset

@@ -256,7 +256,7 @@ def test_without_a_plan_every_cell_of_the_paper_is_listed():
     tiny = result[result["dataset"] == "tinyimagenet"]
     assert set(tiny["verdict"]) == {"not run"}
     assert tables.coverage(result) == (
-        "2 of 96 published cells were run in full: 1 agrees with the paper, 1 differs."
+        "2 of 96 cells with a published number were run in full: 1 agrees with the paper, 1 differs."
     )
     result.loc[result["method"] == "focal", "verdict"] = "no verdict (n = 1)"
     assert tables.coverage(result).endswith(
@@ -296,7 +296,7 @@ def test_another_experiment_takes_no_cell_of_the_paper_away(changed):
     places = in_paper[["dataset", "imbalance_factor", "method"]].drop_duplicates()
     assert len(places) == 96
     assert frame["paper"].notna().sum() == 96
-    assert tables.coverage(frame) == "None of the 96 published cells was run in full."
+    assert tables.coverage(frame) == "None of the 96 cells with a published number was run in full."
 
 
 def test_runs_made_under_other_defaults_of_a_loss_are_never_averaged():

@@ -266,6 +266,6 @@ def test_methods_of_several_experiments_are_not_compared():
 
 def test_coverage_of_nothing():
     assert tables.coverage(tables.cells(pd.DataFrame(), "table1")) == (
-        "None of the 96 published cells was run in full."
+        "None of the 96 cells with a published number was run in full."
     )
     assert tables.coverage(shown()).startswith("None of these cells")  # of the paper's
