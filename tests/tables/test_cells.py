@@ -256,7 +256,8 @@ def test_without_a_plan_every_cell_of_the_paper_is_listed():
     tiny = result[result["dataset"] == "tinyimagenet"]
     assert set(tiny["verdict"]) == {"not run"}
     assert tables.coverage(result) == (
-        "2 of 96 cells with a published number were run in full: 1 agrees with the paper, 1 differs."
+        "2 of 96 cells with a published number were run in full: "
+        "1 agrees with the paper, 1 differs."
     )
     result.loc[result["method"] == "focal", "verdict"] = "no verdict (n = 1)"
     assert tables.coverage(result).endswith(
