@@ -5,7 +5,8 @@
 Each loss runs between two calls of cross-entropy, in one process and thread; the ratio is
 taken within a round, in CPU time of the thread, so that waiting for other work on a shared
 machine does not count. Operations are those dispatched, views left out, checks of a CPU
-included. At few classes the number of operations rules, at many the passes over the logits.
+included. At few classes cost roughly follows their number, at many the work at every logit; a
+random number for each logit is dear at both.
 
 The script starts itself again with an allocator that keeps freed memory, as a training loop's
 does: otherwise each 17 MB tensor is mapped anew, the kernel's page faults cost more than the

@@ -84,7 +84,7 @@ class EffectiveNumber(LongTailLoss):
         As in :class:`LongTailLoss`. The authors divide by the batch size (``"mean"``), LDAM-DRW
         by the sum of the weights (``"weighted_mean"``).
     beta : float
-        How fast more images of a class stop counting; 0 weights all classes alike.
+        How late more images of a class stop counting; 0 weights all classes alike.
     form, gamma
         As in :func:`effective_number`.
 

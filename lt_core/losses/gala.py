@@ -35,9 +35,9 @@ def gala(
 
     :math:`\theta_j`: accumulated :math:`|\partial\ell/\partial F_j|` from the samples of class j;
     :math:`\phi_k`: accumulated gradient that the samples of class k put on all other logits. For
-    softmax the two are one number, :math:`\sum_{i: y_i = k} (1 - p_{y_i})`, so one vector is kept,
-    and at equal lambdas the loss is logit adjustment with :math:`\theta` for a prior. Gradient:
-    :math:`\tilde p_j - [j = y]`, :math:`\tilde p = \mathrm{softmax}(F)`.
+    softmax the two are one number, :math:`\sum_{i: y_i = k} (1 - \tilde p_{y_i})`, so one vector is
+    kept, and at equal lambdas the loss is logit adjustment with :math:`\theta` for a prior.
+    Gradient: :math:`\tilde p_j - [j = y]`, :math:`\tilde p = \mathrm{softmax}(F)`.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def accumulate(
     running_total: Tensor | None = None,
     gradient_scale: str = "sum",
 ) -> None:
-    """Add each sample's ``1 - p_y = 1 - exp(-loss)`` to its class in ``theta``."""
+    """Add each sample's ``1 - exp(-loss)`` to its class in ``theta``."""
     gradient = torch.expm1(-loss).neg_().masked_fill_(~finite, 0).to(theta.dtype)
     if running_total is not None or gradient_scale == "mean":
         gradient /= whole_batch_size(target)
