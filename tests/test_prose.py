@@ -51,7 +51,7 @@ def test_two_images_of_a_class_are_equals_for_equal_bins_only():
 
 
 def test_a_lone_image_weighs_1_nearly_with_equal_bins_and_not_with_adaptive_ones():
-    lone = np.random.default_rng(0).beta(2, 2, (3000, 1))
+    lone = np.random.default_rng(0).beta(2, 2, (12_000, 1))
     equal = weights(UniformDensity(1, 12, 1, "category"), *lone)[100:]
     adaptive = weights(AdaptiveDensity(1, 12, 1, "category"), *lone)[100:]
     bins = {"equal bins nine in ten of its weights lie": equal, "adaptive bins": adaptive}
