@@ -33,7 +33,7 @@ __all__ = [
     *("register", "takes_cosines"),
 ]
 
-#: One line registers a loss: its class, in the file of its name. The order is that of the tables.
+#: One line registers a loss: its class, in the file of its name.
 _METHODS: dict[str, str | type[LongTailLoss]] = {
     "softmax": "Softmax",
     "class_balanced": "ClassBalanced",
@@ -69,7 +69,7 @@ def __getattr__(name: str) -> Any:
 
 
 def names() -> tuple[str, ...]:
-    """All methods, in the order of the tables."""
+    """All methods."""
     return tuple(_METHODS)
 
 
