@@ -16,7 +16,7 @@ from lt_core import data
 from lt_core.errors import DataError
 from lt_core.tables.rendering import SIGNED, number
 from lt_core.tables.statistics import Noise, least_difference
-from lt_core.tables.summary import BLOCK, GROUPS, as_trained
+from lt_core.tables.summary import BLOCK, GROUPS, as_trained, title
 
 if TYPE_CHECKING:
     from lt_core.runs.records import Results
@@ -206,7 +206,7 @@ def flattery(cells: pd.DataFrame) -> str:
 
 
 def provenance(cells: pd.DataFrame, records: pd.DataFrame) -> str:
-    """Seeds, versions, hardware and time of the runs behind ``cells``, in one paragraph."""
+    """Data, network, seeds, versions, hardware and time of the runs behind ``cells``."""
     used = {key for keys in cells["keys"] for key in keys}
     if not used:
         return "No run has finished yet."
@@ -216,12 +216,16 @@ def provenance(cells: pd.DataFrame, records: pd.DataFrame) -> str:
     # Runs that shared a device waited for each other: their seconds count it once each.
     hours = (runs["seconds"] / runs["pack"].fillna(1)).sum() / 3600
     spent = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"
+    made = cells[cells["n"] > 0]
+    named = [title(d) if d in data.names() else _code(d) for d in made["dataset"].unique()]
+    named += [_code(model) for model in made["model"].unique()]
+    named += [f"{n:g} epoch{'s' if n > 1 else ''}" for n in made["epochs"].unique()]
     hardware = runs["hardware"].astype("string").str.replace(r"\b1 threads", "1 thread", regex=True)
-    made = ((name, _listed(runs[name])) for name in ("lt_core", "commit", "torch"))
-    versions = ", ".join(f"{name} {listed}" for name, listed in made if listed)
+    used = ((name, _listed(runs[name])) for name in ("lt_core", "commit", "torch"))
+    versions = ", ".join(f"{name} {listed}" for name, listed in used if listed)
     return (
-        f"{len(runs)} run{'s' * (len(runs) > 1)}, seed{'s' * (len(seeds) > 1)} "
-        f"{', '.join(seeds)}, {spent} of training in all on "
+        f"{len(runs)} run{'s' * (len(runs) > 1)} ({', '.join(named)}), "
+        f"seed{'s' * (len(seeds) > 1)} {', '.join(seeds)}, {spent} of training in all on "
         f"{_listed(hardware) or 'hardware not told'}; {versions or 'versions not told'}."
     )
 

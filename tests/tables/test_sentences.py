@@ -208,7 +208,8 @@ def test_provenance_names_hardware_and_versions():
     )
     text = tables.provenance(tables.cells(frame, "table1", plan), frame)
     assert text == (
-        "8 runs, seeds 0, 1, 1.0 hours of training in all on `one GPU`; "
+        "8 runs (handwritten digits, `resnet_digits`, 30 epochs), seeds 0, 1, 1.0 hours of "
+        "training in all on `one GPU`; "
         "lt_core `0.1`, commit `abc`, torch `2.15`."
     )
     packed = frame.assign(pack=[4] * 4 + [None] * 4)  # four runs shared the GPU
