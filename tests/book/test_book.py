@@ -146,8 +146,10 @@ def test_a_page_on_paper_is_whole(opened, name):
     page = opened(name, viewport={"width": 718, "height": 1000}).page
     page.emulate_media(media="print")
     assert page.evaluate(CUT) == []
-    pressed = ".lt-explorable :is(button:not(.lt-handle), input, select):visible"  # handles name
+    pressed = ".lt-explorable :is(button:not(.lt-handle), input, select):visible"
     assert page.locator(pressed).count() == 0
+    handles = page.locator(".lt-handle")  # they name the classes of the picture
+    assert page.locator(".lt-handle:visible").count() == handles.count()
     for solution in page.locator("article details:not(.hide)").all():
         assert solution.evaluate("e => e.getBoundingClientRect().height") > 40
 
