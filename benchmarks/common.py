@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import re
+import shlex
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -121,7 +124,7 @@ class Report:
         return int(any(row["verdict"] == MISSED for row in self.rows))
 
     @contextlib.contextmanager
-    def kept(self, folder: Path | None, command: str) -> Iterator[None]:
+    def kept(self, folder: Path | None, script: str) -> Iterator[None]:
         """Write the rows to ``folder`` at the end; those before an error into files of their own.
 
         A measurement that did not come to its end replaces none that did, and no page reads it.
@@ -130,12 +133,17 @@ class Report:
             yield
         except BaseException:
             if folder and self.rows:
-                self.write(folder, command, ".partial")
+                self.write(folder, script, ".partial")
             raise
         if folder and self.rows:
-            self.write(folder, command)
+            self.write(folder, script)
 
-    def write(self, folder: Path, command: str, ending: str = "") -> None:
+    def write(self, folder: Path, script: str, ending: str = "") -> None:
+        """Rows, machine and the command as it was given, without options that name a folder."""
+        shown, folders = ["python", "-m", f"benchmarks.{script}"], ("--out", "--data-root")
+        for before, word in itertools.pairwise(sys.argv):
+            if before not in folders and not word.startswith(folders):
+                shown.append(word)
         folder.mkdir(parents=True, exist_ok=True)
         hardware = environment.hardware(self.device)
         plain = re.sub(r"\((r|tm)\)|processor", "", hardware.lower())
@@ -146,7 +154,7 @@ class Report:
         table.to_csv(folder / f"{name}.csv{ending}", index=False)
         cells = [table.columns.tolist(), ["---"] * len(table.columns), *table.to_numpy().tolist()]
         lines = ["| " + " | ".join(str(cell) for cell in row) + " |" for row in cells]
-        head = f"# {self.claim}\n\n`{command}`\n\n{hardware}; {versions}.\n\n"
+        head = f"# {self.claim}\n\n`{shlex.join(shown)}`\n\n{hardware}; {versions}.\n\n"
         (folder / f"{name}.md{ending}").write_text(head + "\n".join(lines) + "\n")
 
 
@@ -158,7 +166,7 @@ def engine_bars(
     if device.type == "cuda" and not torch.cuda.is_available():
         raise SystemExit(f"benchmarks.{script}: expected a GPU, this machine has none")
     report = Report("engine", device)
-    with report.kept(options.out, f"python -m benchmarks.{script}"):
+    with report.kept(options.out, script):
         measure(report, Bench(device))
     return report.exit_code
 

@@ -200,7 +200,7 @@ def main() -> int:
     source, images = training_images(options.data_root)
     print(f"{len(images):,} images ({source}), batch {options.batch_size}")
     report = Report("data_path", torch.device(options.device))
-    with report.kept(options.out, "python -m benchmarks.data_path"):
+    with report.kept(options.out, "data_path"):
         measure(report, "crop, flip", 20, images, CROP, options)
         measure(report, "+ AutoAugment, Cutout", 10, images, POLICY, options)
     return report.exit_code

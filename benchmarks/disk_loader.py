@@ -114,7 +114,7 @@ def main() -> int:
     report = Report("disk_loader", torch.device(options.device))
     with tempfile.TemporaryDirectory() as folder:
         write_photographs(Path(folder), options.images)
-        with report.kept(options.out, "python -m benchmarks.disk_loader"):
+        with report.kept(options.out, "disk_loader"):
             measure(report, options, Path(folder))
     return report.exit_code
 

@@ -101,7 +101,7 @@ def main() -> int:
         report.add(f"{size}: lowest ratio of {options.rounds} rounds", min(ratios), "x")
         report.add(f"{size}: loop / ours", ratio, "x", f">= {bar}", ratio >= bar)
     if options.out:
-        report.write(options.out, "python -m benchmarks.gala_statistics")
+        report.write(options.out, "gala_statistics")
     return report.exit_code
 
 

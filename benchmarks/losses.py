@@ -115,7 +115,7 @@ def main() -> int:
             holds = None if bar is None else ratio <= bar
             report.add(what, ratio, "x CE", f"<= {bar}" if bar else "", holds)
     if options.out:
-        report.write(options.out, "python -m benchmarks.losses")
+        report.write(options.out, "losses")
     return report.exit_code
 
 

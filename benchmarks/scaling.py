@@ -75,7 +75,7 @@ def main() -> int:
         print(json.dumps(measure(*SETTINGS[options.setting], device)))
         return 0
     report = Report("scaling", device)
-    with report.kept(options.out, "python -m benchmarks.scaling"):
+    with report.kept(options.out, "scaling"):
         for name in SETTINGS:
             command = [sys.executable, "-m", "benchmarks.scaling", "--setting", name]
             answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout

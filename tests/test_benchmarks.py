@@ -58,7 +58,7 @@ def test_rows_before_an_error_are_kept(tmp_path):
     report = Report("claim", CPU)
 
     def fail():
-        with report.kept(tmp_path, "command"):
+        with report.kept(tmp_path, "script"):
             report.add("rate", 1.0, "x")
             raise ZeroDivisionError
 
@@ -73,7 +73,7 @@ def test_rows_before_an_error_are_kept(tmp_path):
 def test_a_measurement_that_fails_leaves_the_one_before_it(tmp_path):
     def measure(rate, error=None):
         report = Report("claim", CPU)
-        with report.kept(tmp_path, "command"):
+        with report.kept(tmp_path, "script"):
             report.add("rate", rate, "x")
             if error:
                 raise error
@@ -89,7 +89,7 @@ def test_a_measurement_that_fails_leaves_the_one_before_it(tmp_path):
 def test_no_folder_writes_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     report = Report("claim", CPU)
-    with report.kept(None, "command"):
+    with report.kept(None, "script"):
         report.add("rate", 1.0, "x")
     assert not list(tmp_path.iterdir())
 
@@ -213,6 +213,9 @@ def test_the_loaders_benchmark_measures_both_sides_of_one_step(tmp_path):
     assert done.returncode in (0, 1), done.stderr  # 1: the bar was missed
     (table,) = tmp_path.glob("disk_loader_*.csv")
     assert "from disk / lying ready" in table.read_text()
+    report = table.with_suffix(".md").read_text()
+    assert f"`python -m benchmarks.disk_loader {options}`" in report
+    assert str(tmp_path) not in report
 
 
 def test_the_page_of_costs_takes_a_second_report_of_the_loader(tmp_path):

@@ -120,7 +120,7 @@ def points_by_rank(
     """
     mean, deviation = _over_runs(values)
     rank, colors = np.arange(len(mean)), rank_colors(len(mean))
-    ax.errorbar(rank, mean, deviation, color="0.8", linewidth=0.8, zorder=1)
+    ax.errorbar(rank, mean, deviation, color="0.65", linewidth=0.8, zorder=1)
     face = {"facecolor": colors if filled else "white", "edgecolor": colors}
     ax.scatter(rank, mean, 20, marker=marker, label=label, zorder=2, **face)
     ax.set(xlabel="class rank", xticks=_few_ranks(len(rank), 10), **axes)
@@ -232,7 +232,7 @@ def difference_intervals(ax: Axes, table: pd.DataFrame, baseline: str) -> None:
     """
     y = np.arange(len(table))
     ax.axvline(0, color=BASELINE_COLOR, linewidth=0.8)
-    ax.hlines(y, table["low"], table["high"], color="0.75", linewidth=2)
+    ax.hlines(y, table["low"], table["high"], color="0.62", linewidth=2)
     ax.scatter(table["difference"], y, 16, METHOD_COLOR, zorder=3)
     label_rows(ax, table.index)
     ax.set_xlabel(f"accuracy minus that of {baseline}, points")
@@ -264,14 +264,14 @@ def coverage(counts: pd.DataFrame) -> Figure:
     """
     figure, ax = plt.subplots(figsize=(4.5, 0.8 + 0.2 * len(counts)))  # fits a phone
     left = np.zeros(len(counts))
-    for what, shade in zip(counts, np.linspace(0.15, 0.92, counts.shape[1]), strict=True):
+    for what, shade in zip(counts, np.linspace(0.15, 0.85, counts.shape[1]), strict=True):
         values = counts[what].to_numpy(float)
         ax.barh(np.arange(len(counts)), values, left=left, color=str(shade), label=what)
         left += values
     label_rows(ax, counts.index)
     first, total = counts.iloc[:, 0].sum(), counts.to_numpy().sum()
-    ax.set_title(f"{first:g} of {total:g} rows {counts.columns[0]}", pad=20)
-    ax.set_xlabel("rows of the table")
+    ax.set_title(f"{first:g} of {total:g} cells {counts.columns[0]}", pad=20)
+    ax.set_xlabel("cells of the table")
     ax.xaxis.get_major_locator().set_params(integer=True)
     narrow = {"handlelength": 1, "columnspacing": 1, "borderpad": 0}
     ax.legend(ncols=counts.shape[1], loc="lower left", bbox_to_anchor=(0, 1), **narrow)
@@ -354,7 +354,7 @@ def _group_ranges(counts: np.ndarray) -> list[tuple[str, int, int]]:
 
 def _group_borders(ax: Axes, counts: np.ndarray) -> None:
     for _, first, _ in _group_ranges(counts)[1:]:
-        ax.axvline(first - 0.5, color="0.85", linewidth=0.6, zorder=0)
+        ax.axvline(first - 0.5, color="0.7", linewidth=0.6, zorder=0)
 
 
 def _few_ranks(num_classes: int, at_most: int) -> np.ndarray:

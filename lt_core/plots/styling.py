@@ -79,7 +79,7 @@ def end_labels(ax: Axes, x: float, heights: Mapping[str, float]) -> None:
             textcoords="axes fraction",
             va="center",
             fontsize=size,
-            arrowprops={"arrowstyle": "-", "color": "0.75", "linewidth": 0.5, "shrinkB": 2},
+            arrowprops={"arrowstyle": "-", "color": "0.62", "linewidth": 0.5, "shrinkB": 2},
             annotation_clip=False,
         )
 

@@ -134,7 +134,7 @@ def largest_experiment(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def covered(cells: pd.DataFrame) -> pd.DataFrame:
-    """How many of the table's rows were run ``in full``, ``reduced`` and ``not run``.
+    """How many of the table's cells were run ``in full``, ``reduced`` and ``not run``.
 
     A line for each data set and factor. Reduced is what has another network than the table
     has there, or a shortened or changed recipe. Rows that only we have are not counted.
