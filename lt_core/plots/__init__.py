@@ -1,6 +1,6 @@
 """Figures in one style, for the pages and for a user's own results.
 
-Colour means class rank only: dark blue for the head, towards yellow for the tail. Methods
+Colour means class rank only: dark blue for the head, a yellowish grey for the tail. Methods
 differ by marker, dash and a label at the line's end; the baseline is orange, as no rank
 is. Functions draw on the axes they are given; those that need several make the figure.
 
