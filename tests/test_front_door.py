@@ -20,13 +20,13 @@ SAID = {
         ("table1", "icb", SMALL),
         ("table1", "softmax", SMALL),
     ],
-    r"60 epochs, ([\d.]+) %,\s+([\d.]+) % and ([\d.]+) %": [
+    r"60 epochs, ([\d.]+) %, ([\d.]+) % and ([\d.]+) %": [
         ("table3", "icb[inter]", RESNET32),
         ("table1", "icb", RESNET32),
         ("table1", "softmax", RESNET32),
     ],
-    r"one\s+seed,\s+([\d.]+) %, where\s+the\s+poster": [("table1", "softmax", FULL)],
-    r"reach ([\d.]+) % and ([\d.]+) % in\s+the same.*?GALA ([\d.]+) %\s+\(([\d.]+) %\s+with": [
+    r"one seed, ([\d.]+) %, where the poster": [("table1", "softmax", FULL)],
+    r"reach ([\d.]+) % and ([\d.]+) % in the same.*?GALA ([\d.]+) % \(([\d.]+) % with": [
         ("table1", "logit_adjustment", SMALL),
         ("table1", "balanced_softmax", SMALL),
         ("table1", "gala", SMALL),
@@ -42,9 +42,9 @@ def mean(table, label, experiment):
 
 @pytest.mark.parametrize(("page", "said"), [("book/index.md", 11), ("README.md", 8)])
 def test_the_percentages_of_the_first_pages_are_means_of_the_records(page, said):
-    text, numbers = (ROOT / page).read_text(), 0
+    text, numbers = " ".join((ROOT / page).read_text().split()), 0
     for sentence, rows in SAID.items():
-        if found := re.search(sentence, text, re.DOTALL):
+        if found := re.search(sentence, text):
             for number, row in zip(found.groups(), rows, strict=True):
                 assert abs(float(number) - mean(*row)) <= 0.051, row
                 numbers += 1
