@@ -49,8 +49,8 @@ class ClassBalanced(LongTailLoss):
     Parameters
     ----------
     class_counts, reduction
-        As in :class:`LongTailLoss`. Published re-weighting baselines use PyTorch's weighted
-        mean, ``reduction="weighted_mean"``, in which the scale of the weights cancels.
+        As in :class:`LongTailLoss`. Some published baselines, LDAM-DRW's for one, use
+        PyTorch's weighted mean, ``reduction="weighted_mean"``, in which the weights' scale cancels.
 
     Notes
     -----

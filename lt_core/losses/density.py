@@ -157,7 +157,7 @@ class AdaptiveDensity(CategoryDensity):
     r"""K bins whose edges move so that each holds the same share of the category's mass.
 
     Bins are narrow where samples crowd and wide where they are rare, and the raw weight
-    1 / D_m(g) is just K times the width of the bin of g. The edges are the whole state.
+    1 / D_m(g) is just K times the width of the bin of g. Of the bins, only the edges are kept.
 
     The rule is our reading of "adaptive": after every batch the mass that the bins hold
     (what is remembered, plus the batch, plus one pseudo-sample spread evenly) is taken as

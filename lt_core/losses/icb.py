@@ -117,8 +117,8 @@ class ICB(LongTailLoss):
     is counted before it is weighted. Evaluation uses what training has seen; without history the
     weight is 1.
 
-    Defaults: ``gamma`` is Seesaw's ``p``, whose first factor the margin is. The papers give no
-    memory. Its default was chosen on validation images (digits at factors 50 and 10, three seeds,
+    Defaults: ``gamma`` is Seesaw's ``p``, whose first factor the margin is. The poster gives no
+    memory. Its default was chosen on held-out images (digits at factors 50 and 10, three seeds,
     among 1, 20, 200 and 2,000). The longer the memory was, the worse the network became: the weight
     flattens the difficulty of a category, so that each part of the range of g keeps its share of
     the total weight, however many samples have been learned and left it.

@@ -84,7 +84,7 @@ class LDAM(LongTailLoss):
     Takes **cosines** in [-1, 1], from ``classifier="cosine"``.
 
     :meth:`set_epoch` changes the weights, the buffer ``class_weight``, in place. A loss that is
-    never told an epoch stays unweighted.
+    never told an epoch stays unweighted, unless ``deferred_from`` is 0.
 
     Defaults: those of the authors' code; they use a ``max_margin`` of .3 for iNaturalist.
 
