@@ -109,8 +109,8 @@ class GALA(LongTailLoss):
     State: ``theta`` ``(C,)`` in float64 (``phi`` is the same tensor), and ``running_total`` for
     ``variant="released"``.
 
-    Defaults: the lambdas and ``eps`` are those of the authors' code; it sets ``lambda1`` 1.2 and ``lambda2`` .9 where
-    predictions are re-balanced after training.
+    Defaults: the lambdas and ``eps`` are those of the authors' code; it sets ``lambda1`` 1.2 and
+    ``lambda2`` .9 where predictions are re-balanced after training.
 
     Examples
     --------
