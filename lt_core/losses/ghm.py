@@ -115,8 +115,8 @@ class GHM(LongTailLoss):
     -----
     State: ``bin_mass`` ``(bins,)``. Evaluation uses what training has seen and weighs 1 without it.
 
-    Defaults: ``momentum`` is that of the authors' detectors, which have 30 bins; 10 is the default
-    of their code, there with momentum 0.
+    Defaults: the pair is our choice. ``momentum`` is that of the authors' detectors, which have 30
+    bins; 10 ``bins`` are the default of their code, there with momentum 0.
 
     Examples
     --------

@@ -93,9 +93,10 @@ class Seesaw(LongTailLoss):
     -----
     State: ``seen`` ``(C,)``, float64, exact to 2^53.
 
-    Defaults: those of the paper. As in MMDetection 3.3.0, a batch is counted before it is weighted,
-    and counts and probabilities have lower bounds. That code does not add up the counts of several
-    processes; this loss does.
+    Defaults: those of the paper.
+
+    As in MMDetection 3.3.0, a batch is counted before it is weighted, and counts and probabilities
+    have lower bounds. That code does not add up the counts of several processes; this loss does.
 
     Examples
     --------
