@@ -1,10 +1,10 @@
 """Sphinx extension: the built book asks the network for nothing.
 
 Things that jupyter-book 1.x leaves to the network are settled here: MathJax is copied
-into the book, Thebe (a service that runs cells remotely) is dropped, and so is the style
-sheet that every animation of matplotlib links to. Icons come from the theme's fonts, not
-from its script of 1.5 MB, and where the book is opened as files, search takes its excerpts
-from a script, because a browser lets no file read another.
+into the book and loaded by pages with a formula, Thebe (a service that runs cells remotely)
+is dropped, and so is the style sheet that every animation of matplotlib links to. Icons come
+from the theme's fonts, not from its script of 1.5 MB. Search takes its excerpts, prose without
+code, cells' tables and formulas, from a script, because a browser lets no file read another.
 
 It also hands the repository's address from _config.yml to the pages, as the link
 ``{{ repository }}``.
@@ -18,15 +18,19 @@ from pathlib import Path
 
 MATHJAX = "django-static-mathjax"  # MathJax 3 as plain files; nothing of Django is used
 FILES = ("es5/tex-chtml.js", "es5/output/chtml/fonts/woff-v2/")
-UNSEEN = re.compile(r'<(script|style|svg)\b.*?</\1>|<a class="headerlink.*?</a>', re.DOTALL)
+#: What no excerpt shows. A formula inside a sentence leaves a mark.
+UNSEEN = re.compile(
+    r'<(script|style|svg|pre|summary|h1)\b.*?</\1>|<a class="headerlink.*?</a>'
+    r'|<div class="math.*?</div>|<table[^>]*"lt-table.*?</table>',
+    re.DOTALL,
+)
+FORMULA = re.compile(r'<span class="math.*?</span>', re.DOTALL)
 INLINE = re.compile(r"</?(?:span|a|em|strong|code|cite)\b[^>]*>")
 TAGS = re.compile(r"(?:<(?!/?section)[^>]*>|\s)+")
 EXCERPTS = """\
 const texts = %s;
 window.fetch = async (page) => new Response(`<main role="main">${texts[page]}</main>`);
 """
-FROM_FILES = """if (location.protocol === "file:")
-  document.write('<script src="_static/excerpts.js"><\\/script>');"""
 FONT_AWESOME = re.compile(r"<link[^>]+maxcdn\.bootstrapcdn\.com/font-awesome[^>]*>")
 
 
@@ -49,12 +53,16 @@ def add_substitutions(app, config):
     }
 
 
-def drop_thebe(app, pagename, templatename, context, doctree):
-    def mentions_thebe(script):
-        body = str(getattr(script, "attributes", {}).get("body", ""))
-        return "thebe" in f"{getattr(script, 'filename', '')} {body}".lower()
+def drop_scripts(app, pagename, templatename, context, doctree):
+    """Thebe's everywhere, MathJax's where no formula is: home gets it for the pages below it."""
+    unwanted = ["thebe"] if 'class="math' in context.get("body", "") else ["thebe", "mathjax"]
 
-    context["script_files"] = [s for s in context["script_files"] if not mentions_thebe(s)]
+    def wanted(script):
+        body = getattr(script, "attributes", {}).get("body", "")
+        text = f"{getattr(script, 'filename', '')} {body}".lower()
+        return not any(name in text for name in unwanted)
+
+    context["script_files"] = list(filter(wanted, context["script_files"]))
 
 
 def drop_remote_styles(app, pagename, templatename, context, doctree):
@@ -65,7 +73,7 @@ def drop_remote_styles(app, pagename, templatename, context, doctree):
 
 def search_excerpts(app, pagename, templatename, context, doctree):
     if pagename == "search":
-        app.add_js_file(None, body=FROM_FILES)
+        app.add_js_file("excerpts.js")
 
 
 def trim(app, exception):
@@ -80,14 +88,15 @@ def trim(app, exception):
     for name in app.env.found_docs:
         page = Path(app.outdir, name + ".html").read_text(encoding="utf-8")
         article = page.partition("<article")[2].partition(">")[2].partition("</article>")[0]
-        texts[f"./{name}.html"] = TAGS.sub(" ", INLINE.sub("", UNSEEN.sub("", article)))
+        text = FORMULA.sub("…", UNSEEN.sub("", article))
+        texts[f"./{name}.html"] = TAGS.sub(" ", INLINE.sub("", text))
     (static / "excerpts.js").write_text(EXCERPTS % json.dumps(texts), encoding="utf-8")
 
 
 def setup(app):
     app.connect("config-inited", add_substitutions)
     app.connect("builder-inited", copy_mathjax)
-    app.connect("html-page-context", drop_thebe, priority=900)
+    app.connect("html-page-context", drop_scripts, priority=900)
     app.connect("html-page-context", drop_remote_styles, priority=900)
     app.connect("html-page-context", search_excerpts)
     app.connect("build-finished", trim)

@@ -122,6 +122,33 @@ def test_pages_show_the_execution_and_not_this_machine(root):
     assert '<meta property="og:title" content="One" />' in page
     assert '<meta name="description" content="The long tail, from the gradient up" />' in page
     assert '<link rel="icon" href="../_static/favicon.svg"' in page
+    assert "og:image" not in page  # no site, no address
+
+
+def test_what_other_sites_and_a_search_are_told_of_a_page(root, monkeypatch):
+    (root / "book/index.md").write_text("# Home\n\nSee {doc}`/notebooks/one`, without formulas.\n")
+    write_notebook(root, "secret = 1")
+    notebook = nbformat.read(root / "notebooks/one.ipynb", as_version=4)
+    notebook.cells[
+        0
+    ].source += "\n\nThe length of $\\frac12$ is\n\n$$\\sqrt{2} .$$ (root)\n\nThat is all."
+    nbformat.write(notebook, root / "notebooks/one.ipynb")
+    monkeypatch.setenv("LT_BOOK_URL", "https://example.org/book")
+    html = book.build(root).parent
+    home, page = ((html / f"{name}.html").read_text() for name in ("book/index", "notebooks/one"))
+    assert ("tex-chtml" in home, "tex-chtml" in page) == (False, True)  # home is above that page
+    assert '<link rel="canonical" href="https://example.org/book/notebooks/one.html" />' in page
+    told = dict(
+        re.findall(
+            r'<meta property="og:(url|image)" content="https://example.org/book/(.*?)"', page
+        )
+    )
+    assert told["url"] == "notebooks/one.html"
+    assert (html / told["image"]).stat().st_size < 200_000
+    assert re.search(r'blob/main/LICENSE">MIT licence</a>. Built on \d{4}-\d\d-\d\d', home)
+    excerpts = (html / "_static/excerpts.js").read_text()
+    assert "The length of \\u2026 is That is all." in excerpts
+    assert "secret" not in excerpts
 
 
 FRAME = """\
