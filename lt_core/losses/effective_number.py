@@ -53,7 +53,7 @@ def effective_number(
         :math:`w`, as :func:`effective_number_weights` makes it of class counts and ``beta``.
     form : {"softmax", "sigmoid", "focal", "port"}
         ``"softmax"``: the formula above. ``"sigmoid"``:
-        :math:`w_y \sum_j \mathrm{BCE}(\sigma(z_j), [j=y])`, one-vs-all. ``"focal"``: as
+        :math:`w_y \sum_j \mathrm{BCE}(\mathrm{sigmoid}(z_j), [j=y])`, one-vs-all. ``"focal"``: as
         ``"sigmoid"``, each term times :math:`(1-p_t)^\gamma`, where :math:`p_t` is the probability
         of the right answer of that binary problem. ``"port"``: the "softmax" of a popular PyTorch
         port, a *binary* cross-entropy on softmax probabilities averaged over the classes. It is

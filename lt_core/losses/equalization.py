@@ -42,7 +42,7 @@ def equalization(
         :math:`\beta`, bool or 0/1; none leaves nothing out.
     form : {"softmax", "sigmoid"}
         As above, or one-vs-all, which draws nothing:
-        :math:`\sum_j (1 - T(\pi_j)(1 - [j=y]))\, \mathrm{BCE}(\sigma(z_j), [j = y])`.
+        :math:`\sum_j (1 - T(\pi_j)(1 - [j=y]))\, \mathrm{BCE}(\mathrm{sigmoid}(z_j), [j = y])`.
     """
     own = target.unsqueeze(1)
     if form == "sigmoid":

@@ -28,14 +28,14 @@ def seesaw(
 ) -> tuple[Tensor, None]:
     r"""Softmax cross-entropy whose negatives are scaled pair by pair.
 
-    .. math:: \ell &= -\log \frac{e^{z_y}}{\sum_j S_{yj} e^{z_j}} \\
-              S_{yj} &= \min\!\left(1, \frac{N_j}{N_y}\right)^{p}
+    .. math:: \ell &= -\log \frac{e^{z_y}}{\sum_j w_{yj} e^{z_j}} \\
+              w_{yj} &= \min\!\left(1, \frac{N_j}{N_y}\right)^{p}
                        \max\!\left(1, \frac{s_j}{\max(s_y, \varepsilon)}\right)^{q}
 
     with :math:`s = \mathrm{softmax}(z)`. The first factor (mitigation) spares a class rarer than
     the target; the second (compensation) restores its push where the class is mistaken for the
     target. Gradient: both factors are constants to it, so it is that of softmax at the scaled
-    logits, :math:`\tilde p_j - [j = y]`, :math:`\tilde p_j \propto S_{yj} e^{z_j}`.
+    logits, :math:`\tilde p_j - [j = y]`, :math:`\tilde p_j \propto w_{yj} e^{z_j}`.
 
     Parameters
     ----------
