@@ -110,7 +110,8 @@ def train(
 
     Returns ``weights`` ``(3, 3)``, one row ``[w0, w1, bias]`` per class; ``recall`` ``(3,)``,
     the share of each class's held-out points found; and ``pull`` and ``push`` ``(3,)``, the
-    gradient that each logit received in the last step from its own points and from all others.
+    gradient that each logit received in the last step from its own points and from all others;
+    under GALA also ``theta`` ``(3,)``, the gradient gathered by each class.
     """
     chosen = REMEDIES[remedy]
     training, held_out = points(centers)
@@ -137,7 +138,7 @@ def train(
         "recall": (logits.argmax(axis=2) == np.arange(3)[:, None]).mean(axis=1),
         "pull": -(gradient * own).sum(axis=0),
         "push": (gradient * ~own).sum(axis=0),
-    }
+    } | ({"theta": loss.theta.numpy()} if hasattr(loss, "theta") else {})
 
 
 def decision_boundaries(remedy: str = "softmax", steps: int = STEP) -> Explorable:
