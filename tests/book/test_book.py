@@ -154,6 +154,21 @@ def test_a_page_on_paper_is_whole(opened, name):
         assert solution.evaluate("e => e.getBoundingClientRect().height") > 40
 
 
+def test_the_book_is_also_one_page_to_be_printed(opened, html):
+    shown = opened("book/whole", viewport={"width": 718, "height": 1000})
+    shown.page.emulate_media(media="print")
+    assert shown.external == shown.complaints == []
+    assert shown.page.locator("h1").count() == len(TOC)
+    formulas = sum(len(re.findall('class="math', (html / f"{n}.html").read_text())) for n in TOC)
+    assert shown.page.locator("mjx-container").count() >= formulas > 100
+    assert shown.page.locator("mjx-merror").count() == 0
+    assert shown.page.evaluate(CUT) == []
+    assert shown.page.evaluate(
+        "new Set([...document.querySelectorAll('[id]')].map(e => e.id)).size"
+        " === document.querySelectorAll('[id]').length"
+    )
+
+
 @every_page
 def test_a_page_is_light(opened, name):
     """In bytes, with all that it asks for."""

@@ -146,6 +146,13 @@ def test_what_other_sites_and_a_search_are_told_of_a_page(root, monkeypatch):
     assert told["url"] == "notebooks/one.html"
     assert (html / told["image"]).stat().st_size < 200_000
     assert re.search(r'blob/main/LICENSE">MIT licence</a>. Built on \d{4}-\d\d-\d\d', home)
+    whole = (html / "book/whole.html").read_text()  # to be printed
+    ids = re.findall(r' id="(.*?)"', whole)
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'href="#(.*?)"', whole)) <= set(ids)
+    assert 'href="#one"' in whole
+    assert "tex-chtml" in whole
+    assert "notebooks/one.html" not in whole
     excerpts = (html / "_static/excerpts.js").read_text()
     assert "The length of \\u2026 is That is all." in excerpts
     assert "secret" not in excerpts
