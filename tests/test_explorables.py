@@ -96,7 +96,15 @@ def test_each_stands_in_a_chapter(function):
 
 
 @pytest.mark.parametrize(
-    "name", ["common.js", "bins.js", "gradients.js", "three_classes.js", "three_classes_model.js"]
+    "name",
+    [
+        "address.js",
+        "bins.js",
+        "common.js",
+        "gradients.js",
+        "three_classes.js",
+        "three_classes_model.js",
+    ],
 )
 def test_scripts_are_short(name):
     assert page_file(name).count("\n") < 230

@@ -232,6 +232,44 @@ def test_a_guess_comes_before_the_answer(opened, remedy):
     assert not page.locator(".lt-guess").is_visible()
 
 
+def test_a_chapters_own_question_stands_in_the_place_of_the_guess(opened):
+    figure = explorables.decision_boundaries("prior", question=HOSTILE)._repr_html_()
+    page = opened(figure, java_script_enabled=False)
+    assert HOSTILE in page.locator(".lt-question").inner_text()
+    page = opened(figure)
+    settle(page)
+    assert HOSTILE in page.locator(".lt-guess").inner_text()
+    assert not page.get_by_label("your guess").count()
+    page.get_by_role("button", name="Show the answer").click()
+    assert tail_found(page) == pytest.approx(model.train("prior")["recall"][2])
+    assert "You guessed" not in page.locator(".lt-status").inner_text()
+    assert not page.locator(".lt-question").is_visible()
+
+
+@pytest.mark.parametrize("kind", ["bins", "gradients"])
+def test_the_address_holds_the_sliders_and_reset_puts_them_back(opened, kind):
+    page = opened(make(kind)._repr_html_())
+    settle(page)
+    moment = page.get_by_label("Moment")
+    start = moment.input_value()
+    assert "#" not in page.url  # until something is moved
+    moment.press("Home")
+    settle(page)
+    assert f"#{kind}=0," in page.url
+    page.reload()
+    settle(page)
+    assert moment.input_value() == "0"
+    page.get_by_role("button", name="Reset").click()
+    settle(page)
+    assert moment.input_value() == start
+    assert "#" not in page.url
+    for broken in ("0", "0,99", "0.5,0", "%"):
+        page.goto(page.url.partition("#")[0] + f"#{kind}=" + broken)
+        page.reload()
+        settle(page)
+        assert moment.input_value() == start
+
+
 def test_the_chosen_preset_is_pressed_and_reset_goes_back(opened):
     page = three_classes(opened)
 

@@ -24,7 +24,7 @@ MOST_DATA = 150_000
 HALF_TURN = [[-0.574, 1.430, 0.144], [0.426, 0.430, 0.144], [0.426, 1.430, -0.856]]
 
 _PAGE = """\
-<figure class="lt-explorable" data-kind="{kind}"><figcaption>{title}</figcaption>
+<figure class="lt-explorable" data-kind="{kind}"><figcaption>{title}</figcaption>{question}
 <style>{style}</style>
 <img class="lt-static" alt="{alt}" src="data:image/png;base64,{picture}">
 <noscript><p>One frame of a figure that moves where scripts may run.</p></noscript>
@@ -35,23 +35,34 @@ _PAGE = """\
 }})();</script></figure>"""
 
 
+_QUESTION = '<p class="lt-question"><b>Predict.</b> {}</p>'
+
+
 class Explorable:
     """A figure that a notebook shows with sliders, and as a picture where scripts do not run.
 
     ``kind`` names its drawing, ``scripts`` the files of ``page/`` it is made of; ``data`` is
     plain JSON; ``picture`` is one frame, kept as a PNG, and ``alt`` its description. Text of
-    the caller (``title``, ``alt``, names in ``data``) is escaped.
+    the caller (``title``, ``alt``, ``question``, names in ``data``) is escaped.
 
     Raises :class:`~lt_core.errors.ConfigError` if the data is larger than
     :data:`MOST_DATA` bytes.
     """
 
     def __init__(
-        self, kind: str, title: str, data: dict, picture: Figure, alt: str, scripts: Sequence[str]
+        self,
+        kind: str,
+        title: str,
+        data: dict,
+        picture: Figure,
+        alt: str,
+        scripts: Sequence[str],
+        question: str = "",
     ):
         self.kind, self.title, self.alt, self.data = kind, title, alt, data
+        self.question = question
         self.picture = _png(picture)
-        self._scripts = ("common.js", *scripts)
+        self._scripts = ("common.js", "address.js", *scripts)
         self._json = json.dumps(data, separators=(",", ":"), allow_nan=False)
         if len(self._json) > MOST_DATA:
             raise ConfigError(
@@ -64,6 +75,7 @@ class Explorable:
         return _PAGE.format(
             kind=self.kind,
             title=html.escape(self.title),
+            question=_QUESTION.format(html.escape(self.question)) if self.question else "",
             alt=html.escape(self.alt),
             style=page_file("explorable.css"),
             picture=base64.b64encode(self.picture).decode("ascii"),

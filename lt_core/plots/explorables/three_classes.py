@@ -141,15 +141,17 @@ def train(
     } | ({"theta": loss.theta.numpy()} if hasattr(loss, "theta") else {})
 
 
-def decision_boundaries(remedy: str = "softmax", steps: int = STEP) -> Explorable:
+def decision_boundaries(
+    remedy: str = "softmax", steps: int = STEP, question: str = ""
+) -> Explorable:
     """Three classes in the plane, trained in the page whenever something is moved.
 
-    The reader guesses how much of the tail ``remedy`` finds, and then sees its regions, the
-    boundaries without it, the share found of each class, and pull over push on each logit. The
-    classes can be dragged; buttons choose among :data:`REMEDIES`; the numbers in the sentence
-    are sliders, and the state stands in the address. What ``remedy`` is compared with is
-    softmax, and for softmax itself the classes at equal counts. :func:`train` computes the
-    same numbers in Python.
+    The reader answers ``question``, or without one guesses how much of the tail ``remedy``
+    finds, and then sees its regions, the boundaries without it, the share found of each class,
+    and pull over push on each logit. The classes can be dragged; buttons choose among
+    :data:`REMEDIES`; the numbers in the sentence are sliders, and the state stands in the
+    address. What ``remedy`` is compared with is softmax, and for softmax itself the classes at
+    equal counts. :func:`train` computes the same numbers in Python.
 
     Raises :class:`~lt_core.errors.ConfigError` for a remedy or a number of steps that the
     figure does not have.
@@ -186,7 +188,7 @@ def decision_boundaries(remedy: str = "softmax", steps: int = STEP) -> Explorabl
     )
     title = "Three classes: drag them, and change the loss"
     scripts = ("three_classes_model.js", "three_classes.js")
-    return Explorable("three-classes", title, data, _picture(shown), alt, scripts)
+    return Explorable("three-classes", title, data, _picture(shown), alt, scripts, question)
 
 
 def _picture(trained: dict[str, dict]) -> Figure:

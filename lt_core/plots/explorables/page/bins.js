@@ -9,6 +9,7 @@ function startBins(stage) {
   const moment = slider(stage, { label: "Moment", max: data.labels.length - 1, value: data.start,
     show: (at) => data.labels[at], play: data.labels.length > 1 });
   const stretched = checkbox(stage, "Stretch the axis at both ends", true);
+  keep(stage, [moment, stretched]);
 
   const frames = data.frames.flat();
   const highest = Math.min(1e6, Math.max(...frames.flatMap((frame) => frame.reference)));
@@ -23,11 +24,11 @@ function startBins(stage) {
   // Even in the log-odds of g between the ends of the grid; what lies beyond stands on them.
   const odds = (g) => Math.log(g / (1 - g));
   const [first, final] = [odds(data.grid[0]), odds(data.grid.at(-1))];
-  const axes = {
-    true: { at: (g) => Math.max(0, Math.min(1, (odds(g) - first) / (final - first))),
+  const axes = [
+    linear(0, 1, [0, 0.25, 0.5, 0.75, 1].map((g) => [g, String(g)])),
+    { at: (g) => Math.max(0, Math.min(1, (odds(g) - first) / (final - first))),
       ticks: [[1e-4, "10⁻⁴"], [0.01, "0.01"], [0.5, "0.5"], [0.99, "0.99"]] },
-    false: linear(0, 1, [0, 0.25, 0.5, 0.75, 1].map((g) => [g, String(g)])),
-  };
+  ];
 
   function drawBins({ area, across, up, height }, frame, kind, rank) {
     const floor = height + 2, color = `var(--rank-${rank})`;
@@ -79,7 +80,7 @@ function startBins(stage) {
       KINDS.forEach((kind, column) => {
         const y = column && !wide ? { ...density, ticks: density.ticks.map(([v]) => [v, ""]) } : density;
         drawBins(panel(drawing, { left: left + column * (breadth + gap), top, width: breadth, height,
-          x: axes[stretched.checked], y, xLabel: column || wide ? "g = 1 − p" : "",
+          x: axes[stretched.value], y, xLabel: column || wide ? "g = 1 − p" : "",
           title: wide ? `density, ${WORDS[kind]}` : WORDS[kind] }), frame, kind, rank);
       });
       const place = wide ? { left: left + 2 * (breadth + gap), top, width: breadth, height }

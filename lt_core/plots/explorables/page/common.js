@@ -31,11 +31,18 @@ function short(value) {
   return String(Number(value.toPrecision(3)));
 }
 
+function button(label, click, attributes = {}) {
+  const made = html("button", { type: "button", ...attributes }, label);
+  made.addEventListener("click", click);
+  return made;
+}
+
 // A native range input. `show(value)` is its text, `change()` runs on input.
 function slider(stage, { label, max, step = 1, value, show, play = false }) {
   const input = html("input", { type: "range", min: 0, max, step, value });
   const text = html("span", { class: "lt-value", "aria-hidden": "true" });
   const control = {
+    max,
     get value() { return Number(input.value); },
     set value(wanted) { input.value = wanted; update(); },
   };
@@ -55,7 +62,6 @@ function slider(stage, { label, max, step = 1, value, show, play = false }) {
 
 // Steps through a slider; the readings stay silent for screen readers while it runs.
 function playButton(stage, control, last) {
-  const play = html("button", { type: "button", class: "lt-play" }, "Play");
   let timer = null;
   function stop() {
     clearInterval(timer);
@@ -67,23 +73,27 @@ function playButton(stage, control, last) {
     if (!play.isConnected || control.value >= last()) stop();
     else control.value += 1;
   }
-  play.addEventListener("click", () => {
+  const play = button("Play", () => {
     if (timer !== null) return stop();
     if (control.value >= last()) control.value = 0;
     stage.status.setAttribute("aria-live", "off");
     play.textContent = "Pause";
     timer = setInterval(advance, 400);
-  });
+  }, { class: "lt-play" });
   return play;
 }
 
 function checkbox(stage, label, checked) {
   const input = html("input", { type: "checkbox" });
   input.checked = checked;
-  input.addEventListener("change", stage.redraw);
+  input.addEventListener("change", () => stage.redraw());
   stage.controls.append(
     html("div", { class: "lt-control" }, html("label", {}, input, html("span", {}, label))));
-  return input;
+  return {
+    max: 1,
+    get value() { return Number(input.checked); },
+    set value(wanted) { input.checked = Boolean(wanted); stage.redraw(); },
+  };
 }
 
 // Scales map a value to [0, 1] and name their ticks: [[value, text, anchor], ...].

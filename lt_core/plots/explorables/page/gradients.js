@@ -24,6 +24,7 @@ function startGradients(stage) {
     show: (at) => data.labels[at], play: data.labels.length > 1 });
   const chosen = slider(stage, { label: "Class", max: ranks.length - 1, value: ranks.length - 1,
     show: (k) => data.names[k] });
+  keep(stage, [moment, chosen]);
 
   const forces = decades(frames.flatMap(({ pull, push }) => [...pull, ...push]));
   const pairs = decades(data.negative.flat(2));

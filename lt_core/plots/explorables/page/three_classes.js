@@ -1,6 +1,6 @@
 // Three classes to drag, the loss of a chapter beside softmax, and the share found of each.
 
-const ADDRESS = "#three-classes=", FARTHEST = 2.2;
+const FARTHEST = 2.2;
 
 const NOW = { class: "lt-ink", "stroke-width": 2 };
 const BEFORE = { class: "lt-baseline", "stroke-width": 1.5, "stroke-dasharray": "5 3" };
@@ -31,12 +31,6 @@ function number(name, values, value, change, show = String) {
   return html("span", { class: "lt-number" }, text, input);
 }
 
-function button(label, click, attributes = {}) {
-  const made = html("button", { type: "button", ...attributes }, label);
-  made.addEventListener("click", click);
-  return made;
-}
-
 function startThreeClasses(stage) {
   const { data } = stage;
   const copy = (values) => values.map((each) => [...each]);
@@ -44,11 +38,8 @@ function startThreeClasses(stage) {
     centers: copy(data.start.centers) });
   let state = started(), guess = 50, guessing = true;
 
-  // The address holds the state of the first such figure of a page.
-  const addressed = document.querySelector('figure[data-kind="three-classes"]') === stage.root;
-  function fromAddress() {
-    if (!addressed || !location.hash.startsWith(ADDRESS)) return false;
-    const [remedy, ...rest] = location.hash.slice(ADDRESS.length).split(",");
+  const address = addressOf(stage, (texts) => fromAddress(texts) && changed({}, true));
+  function fromAddress([remedy, ...rest]) {
     const [strength, factor, steps, ...places] = rest.map(Number);
     const known = data.remedies[remedy]?.values.includes(strength) && data.factors.includes(factor) &&
       data.steps.includes(steps) && places.length === 6 && places.every((v) => Math.abs(v) <= FARTHEST);
@@ -57,14 +48,17 @@ function startThreeClasses(stage) {
     state = { remedy, strength, factor, steps, centers };
     return true;
   }
-  function toAddress(hash) {
-    if (addressed) history.replaceState(history.state, "", hash);
-  }
 
   const presets = html("div", { class: "lt-presets", role: "group", "aria-label": "Loss" });
   const sentence = html("p", { class: "lt-sentence" });
   const question = html("div", { class: "lt-guess" });
   stage.controls.append(presets, sentence, question);
+  const answer = button("Show the answer", () => { guessing = false; stage.redraw(); });
+  const own = stage.root.querySelector(".lt-question");
+  if (own) {
+    question.append(own, answer);
+    guess = null;
+  }
 
   // Everything a reader moves comes through here.
   function changed(values, rebuilt = false) {
@@ -72,7 +66,7 @@ function startThreeClasses(stage) {
     guessing = false;
     guess = null;
     const { remedy, strength, factor, steps, centers } = state;
-    toAddress(ADDRESS + [remedy, strength, factor, steps, ...centers.flat()].join(","));
+    address.write([remedy, strength, factor, steps, ...centers.flat()]);
     if (rebuilt) build();
     stage.redraw();
   }
@@ -83,7 +77,7 @@ function startThreeClasses(stage) {
   }
   presets.append(button("Reset", () => {
     changed(started(), true);
-    toAddress(location.pathname + location.search);
+    address.write(null);
   }, { class: "lt-reset" }));
 
   function build() {
@@ -185,20 +179,19 @@ function startThreeClasses(stage) {
       ? ["With equal counts softmax", "with the counts above"] : ["Plain softmax", "with the loss above"];
     question.append(html("p", {}, html("b", {}, "Predict. "), `${asked} finds ${percent(before.recall[2])} ` +
       `of the tail. What share of it is found ${loss}?`),
-    range, button("Show the answer", () => { guessing = false; stage.redraw(); }));
+    range, answer);
   }
 
-  if (fromAddress()) {
+  if (fromAddress(address.read())) {
     guessing = false;
     guess = null;
     requestAnimationFrame(() => stage.root.scrollIntoView());
   }
-  window.addEventListener("hashchange", () => fromAddress() && changed({}, true));
   build();
 
   return (drawing, width) => {
-    const own = state.remedy === "softmax";
-    const before = solve({ ...state, remedy: "softmax", ...(own && { factor: 1 }) });
+    const softmax = state.remedy === "softmax";
+    const before = solve({ ...state, remedy: "softmax", ...(softmax && { factor: 1 }) });
     ask(before);
     const shown = guessing ? before : solve(state);
     drawing.setAttribute("height", width);
@@ -209,10 +202,10 @@ function startThreeClasses(stage) {
       share.textContent = percent(shown.recall[k]);
       ratio.textContent = (shown.pull[k] / shown.push[k]).toFixed(2);
     });
-    if (guessing) return own ? "Shown are equal counts." : "Shown is plain softmax.";
+    if (guessing) return softmax ? "Shown are equal counts." : "Shown is plain softmax.";
     const mean = ({ recall }) => percent(total(recall) / 3);
     return `${guess === null ? "" : `You guessed ${guess}\u00a0%. `}Of the tail ${percent(shown.recall[2])} is found, ` +
-      `${own ? "at equal counts" : "with softmax"} ${percent(before.recall[2])}; the mean over the classes ` +
+      `${softmax ? "at equal counts" : "with softmax"} ${percent(before.recall[2])}; the mean over the classes ` +
       `is ${mean(shown)} instead of ${mean(before)}.`;
   };
 }
