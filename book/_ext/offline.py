@@ -14,17 +14,19 @@ import importlib.metadata
 import json
 import re
 import shutil
+import unicodedata
 from pathlib import Path
 
 MATHJAX = "django-static-mathjax"  # MathJax 3 as plain files; nothing of Django is used
 FILES = ("es5/tex-chtml.js", "es5/output/chtml/fonts/woff-v2/")
-#: What no excerpt shows. A formula inside a sentence leaves a mark.
+#: What no excerpt shows.
 UNSEEN = re.compile(
     r'<(script|style|svg|pre|summary|h1)\b.*?</\1>|<a class="headerlink.*?</a>'
     r'|<div class="math.*?</div>|<table[^>]*"lt-table.*?</table>',
     re.DOTALL,
 )
-FORMULA = re.compile(r'<span class="math.*?</span>', re.DOTALL)
+FORMULA = re.compile(r'<span class="math[^>]*>\\\((.*?)\\\)</span>', re.DOTALL)
+COMMAND = re.compile(r"\\([a-z]+)")
 INLINE = re.compile(r"</?(?:span|a|em|strong|code|cite)\b[^>]*>")
 TAGS = re.compile(r"(?:<(?!/?section)[^>]*>|\s)+")
 EXCERPTS = """\
@@ -76,6 +78,19 @@ def search_excerpts(app, pagename, templatename, context, doctree):
         app.add_js_file("excerpts.js")
 
 
+def letters(formula):
+    """How a search quotes a formula inside a sentence: its letters, or a mark if it has more."""
+
+    def written(command):
+        try:
+            return unicodedata.lookup(f"GREEK SMALL LETTER {command[1].removeprefix('var')}")
+        except KeyError:
+            return "log" if command[1] == "log" else command[0]
+
+    text = COMMAND.sub(written, formula[1])
+    return "…" if "\\" in text else re.sub("[{}]", "", text)
+
+
 def trim(app, exception):
     """Empty the script of icons, drop maps for debuggers, write the texts that search quotes."""
     if exception or app.builder.format != "html":
@@ -88,7 +103,7 @@ def trim(app, exception):
     for name in app.env.found_docs:
         page = Path(app.outdir, name + ".html").read_text(encoding="utf-8")
         article = page.partition("<article")[2].partition(">")[2].partition("</article>")[0]
-        text = FORMULA.sub("…", UNSEEN.sub("", article))
+        text = FORMULA.sub(letters, UNSEEN.sub("", article))
         texts[f"./{name}.html"] = TAGS.sub(" ", INLINE.sub("", text))
     (static / "excerpts.js").write_text(EXCERPTS % json.dumps(texts), encoding="utf-8")
 

@@ -129,9 +129,8 @@ def test_what_other_sites_and_a_search_are_told_of_a_page(root, monkeypatch):
     (root / "book/index.md").write_text("# Home\n\nSee {doc}`/notebooks/one`, without formulas.\n")
     write_notebook(root, "secret = 1")
     notebook = nbformat.read(root / "notebooks/one.ipynb", as_version=4)
-    notebook.cells[
-        0
-    ].source += "\n\nThe length of $\\frac12$ is\n\n$$\\sqrt{2} .$$ (root)\n\nThat is all."
+    words = "The length of $\\tau_k$ or $\\frac12$ is\n\n$$\\sqrt{2} .$$ (root)\n\nThat is all."
+    notebook.cells[0].source += f"\n\n{words}"
     nbformat.write(notebook, root / "notebooks/one.ipynb")
     monkeypatch.setenv("LT_BOOK_URL", "https://example.org/book")
     html = book.build(root).parent
@@ -154,7 +153,7 @@ def test_what_other_sites_and_a_search_are_told_of_a_page(root, monkeypatch):
     assert "tex-chtml" in whole
     assert "notebooks/one.html" not in whole
     excerpts = (html / "_static/excerpts.js").read_text()
-    assert "The length of \\u2026 is That is all." in excerpts
+    assert "The length of \\u03c4_k or \\u2026 is That is all." in excerpts
     assert "secret" not in excerpts
 
 
