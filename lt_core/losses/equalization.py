@@ -77,7 +77,7 @@ class Equalization(DrawingLoss):
 
     Notes
     -----
-    Defaults: ``ignore_probability`` .9 as in both sources below; their ``threshold`` depends on the
+    Defaults: ``ignore_probability`` .9 as in both sources; their ``threshold`` depends on the
     data (.05 for CIFAR-10, .005 for CIFAR-100 at factor 100), and ``.5 / C`` gives just these.
 
     Examples
