@@ -4,7 +4,7 @@ Each function returns an :class:`Explorable`, which a notebook shows by itself. 
 needs no network and no library, and works from ``file://``. Where scripts do not run, in
 a notebook that is not trusted for example, one chosen frame stands as a picture.
 
-- :func:`density_bins`: the density of gradient norms under uniform and adaptive bins
+- :func:`density_bins`: the density of gradient norms under equal and adaptive bins
 - :func:`logit_forces`: who pulls and who pushes which logit, by class, over training
 - :func:`decision_boundaries`: three classes to drag, trained in the page under each loss
 """

@@ -1,4 +1,4 @@
-"""The first explorable: gradient norms counted in uniform and adaptive bins, over training."""
+"""The first explorable: gradient norms counted in equal and adaptive bins, over training."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def density_bins(
     number: int = 12,
     memory: int = 200,
 ) -> Explorable:
-    r"""Watch the density of g = 1 - p_y under uniform and adaptive bins, for two classes.
+    r"""Watch the density of g = 1 - p_y under equal and adaptive bins, for two classes.
 
     gradients: one array per epoch, ``(N_t,)`` in [0, 1], in the order in which training met
     them; targets: their classes, ``(N_t,)``. The samples run through lt_core's own densities
@@ -43,7 +43,7 @@ def density_bins(
     1 / number), and a reference: a kernel estimate on the log-odds of g from the last
     ``memory`` samples, which needs no bins (Gaussian, Silverman's width). The error is
     ``mean |log D - log D_ref|`` over those samples, in nats. GHM's window cannot be the
-    reference: where samples crowd at 0 it is as coarse as a uniform bin.
+    reference: where samples crowd at 0 it is as coarse as an equal bin.
 
     Raises :class:`~lt_core.errors.ConfigError` for arrays that do not match, values outside
     [0, 1], and classes without a sample in the first epoch.
@@ -112,7 +112,7 @@ def reference_density(samples: np.ndarray, at: np.ndarray) -> np.ndarray:
 
     A Gaussian on the log-odds, where g is neither crowded nor cut off: 200 samples of the
     Beta mixtures that late training resembles put it within 0.2 nats of the truth, where
-    12 uniform bins are 1.5 to 3 away.
+    12 equal bins are 1.5 to 3 away.
     """
     samples = np.clip(samples, SMALLEST, LARGEST)
     odds, wanted = logit(samples), logit(at)
