@@ -202,7 +202,7 @@ def reproduce(
         Path | None, typer.Option(help="executed notebook, default: STORE/reproduce_TABLE.ipynb")
     ] = None,
 ) -> None:
-    """Train the missing runs of a table, then execute its notebook, which shows the table.
+    """Train the missing runs of a table, in a notebook that then shows it.
 
     Example: lt-core reproduce table1 --dataset digits --seeds 3
     """
@@ -235,17 +235,17 @@ def reproduce(
         "deterministic": deterministic,
         **checks.loading(workers, damaged),
     }
-    from lt_core.book import reproduce_table
+    from lt_core.book import reproducing
 
     table = "all" if table == "wanted" else table  # the former name, in scripts
     if direct:
         if output is not None:
             raise ConfigError(f"output: --direct executes no notebook, leave out {str(output)!r}")
-        print(reproduce_table.directly(table, request, store, shard=shard, **resources))
+        print(reproducing.directly(table, request, store, shard=shard, **resources))
     elif shard is not None:
         raise ConfigError(f"shard {shard!r}: only with --direct, the notebook shows a whole table")
     else:
-        print(reproduce_table.through_notebook(table, request, store, output=output, **resources))
+        print(reproducing.through_notebook(table, request, store, output=output, **resources))
 
 
 @app.command()

@@ -10,7 +10,7 @@ import pytest
 from stores import add_run, edited, files
 
 from lt_core import cli, runs
-from lt_core.book import reproduce_table
+from lt_core.book import reproducing
 from lt_core.runs import CHECKPOINTS, HISTORY, LOGITS, METRICS, RESULT
 
 TINY = "--dataset digits --method softmax --imbalance-factor 100 --epochs 2 --device cpu"
@@ -313,7 +313,7 @@ def test_a_damaged_run_of_the_table_is_named_beside_the_others(call, tmp_path, n
 
 
 def test_a_notebook_of_the_checkout_is_no_place_for_an_output(call, tmp_path):
-    place = reproduce_table.notebook_path("reproduce_table1")
+    place = reproducing.notebook_path()
     before = place.read_bytes()
     options = "--dataset digits --imbalance-factor 100 --methods softmax --seeds 1 --epochs 1"
     code, out, lines = call(f"reproduce table1 {options} --store", tmp_path, "--output", place)

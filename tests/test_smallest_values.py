@@ -1,7 +1,7 @@
 """Every chapter at the smallest values of its parameters, and every page without records.
 
 The cells run in one process (``notebook_cells.py``): about four minutes of one core. The
-tables' notebooks that train are walked in ``tables/test_pages.py``.
+notebook that fills a table is executed in ``tables/test_filling.py``.
 """
 
 import contextlib
@@ -20,8 +20,7 @@ from lt_core.book import notebooks, parameters_cell  # noqa: E402
 from lt_core.errors import ConfigError  # noqa: E402
 
 SCRIPT = Path(__file__).with_name("notebook_cells.py")
-TABLES = [p for p in ci_book.NOTEBOOKS if p.stem.startswith(("reproduce_", "table1_"))]
-CHAPTERS = [p for p in ci_book.NOTEBOOKS if p not in TABLES]
+CHAPTERS = [p for p in ci_book.NOTEBOOKS if p.stem != "reproduce"]
 DEAR = ("06_focal_and_ghm", "losses_elsewhere")  # at any values: half a minute each
 OWN_LEAST = {"class_numbers": [10]}  # tens
 
@@ -52,7 +51,6 @@ def test_the_smallest_values_and_no_records_do_not_stop_a_page():
         if path.stem not in DEAR:
             cases.append([path.stem, least, True, None])
         cases.append([path.stem, long_tail, False, None])
-    cases += [[p.stem, {}, False, None] for p in TABLES if p.stem != "reproduce_table1"]
     found = run(cases)
     assert len(found) == len(cases)
     errors = [(*case, line["error"]) for case, line in zip(cases, found, strict=True)]

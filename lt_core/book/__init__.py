@@ -1,7 +1,7 @@
 """The book: notebooks executed by papermill, pages made by jupyter-book.
 
 ``notebooks`` executes one notebook so that its output is complete or absent, ``building``
-all notebooks of the book, ``pages`` makes the pages, ``reproduce_table`` fills a table of a paper.
+all notebooks of the book, ``pages`` makes the pages, ``reproducing`` fills a table.
 """
 
 from lt_core import lazily

@@ -48,8 +48,8 @@ def build(
     """Execute the notebooks that changed and build the pages into ``out/html``.
 
     ``root`` is a checkout; ``out`` and ``store`` are relative to it. ``quick`` executes at CI
-    size the notebooks that have a parameter of that name; ``jobs`` notebooks run at once. If
-    ``lt-core reproduce`` executed a table's notebook into the store, the book shows that copy,
+    size the notebooks that have a parameter of that name; ``jobs`` notebooks run at once. Of a
+    notebook that ``lt-core reproduce`` executed into the store the book shows the newest copy,
     and executes it again with the same parameters once it is stale. ``only`` names the
     notebooks to execute; others that have no fresh copy are shown as code without output, and
     say so. ``work`` (default ``root/_run``) keeps what the next call reuses.
@@ -126,17 +126,23 @@ def _notebook_names(root: Path) -> list[str]:
 def _page(root: Path, name: str, work: Path, store: Path, quick: bool) -> Page:
     """The page of a notebook: a copy that reproduce executed, or one of our own."""
     source, executed = root / f"{name}.ipynb", work / f"{name}.ipynb"
-    reproduced = store / source.name
-    status = notebooks.finished(reproduced)
-    if status is not None:
-        page = Page(source, reproduced, status["given"])
-        return page if _is_fresh(page, store) else Page(source, executed, status["given"])
+    if reproduced := _newest_reproduced(source, store):
+        page = Page(source, *reproduced)
+        return page if _is_fresh(page, store) else replace(page, executed=executed)
     offered = {"quick": True} if quick else {}
     # Paths relative to the notebook: they are the same on every machine, and shown on no page.
     offered["store"] = Path(os.path.relpath(store, source.parent)).as_posix()
     offered["metrics_path"] = Path(os.path.relpath(metrics(executed), source.parent)).as_posix()
     declared = notebooks.parameters_of(source)
     return Page(source, executed, {n: v for n, v in offered.items() if n in declared})
+
+
+def _newest_reproduced(source: Path, store: Path) -> tuple[Path, Mapping[str, object]] | None:
+    """The copy of ``source`` that ``lt-core reproduce`` finished last, and what it was given."""
+    found = {path: notebooks.finished(path) for path in store.glob(f"{source.stem}_*.ipynb")}
+    found = {path: of for path, of in found.items() if of and of["notebook"] == source.name}
+    path = max(found, key=lambda path: found[path]["ended"], default=None)
+    return path and (path, found[path]["given"])
 
 
 def _without_output(page: Page, work: Path) -> Page:
@@ -169,13 +175,14 @@ def _is_fresh(page: Page, store: Path) -> bool:
     status = notebooks.finished(page.executed)
     if status is None:
         return False
-    parameters = status["parameters"]  # without a data set a table draws the committed records
-    reads_results = "store" in parameters and parameters.get("dataset", "") is not None
     return (
         status["source_sha256"] == sha256(page.source.read_bytes())
         and status["code_sha256"] == notebooks.code_sha256()
         and status["given"] == json.loads(json.dumps(dict(page.parameters)))
-        and (not reads_results or status.get("results_sha256") == notebooks.results_sha256(store))
+        and (
+            "store" not in status["parameters"]
+            or status.get("results_sha256") == notebooks.results_sha256(store)
+        )
     )
 
 

@@ -38,7 +38,7 @@ from lt_core.runs import records
 from lt_core.runs.environment import installed
 
 #: Files of the package that no notebook imports.
-LEFT_OUT = ("cli.py", "book/building.py", "book/pages.py", "book/reproduce_table.py")
+LEFT_OUT = ("cli.py", "book/building.py", "book/pages.py", "book/reproducing.py")
 #: Packages whose version can change what a page shows.
 PACKAGES = (
     *("torch", "torchvision", "pytorch-lightning", "numpy", "scipy", "statsmodels", "pandas"),

@@ -71,9 +71,7 @@ def shown(executed: Path) -> str:
             cell.metadata["tags"] = [*tags(cell), "hide-input"]
             cell.metadata["mystnb"] = {"code_prompt_show": "Values given for this page"}
     notebook.cells = [part for cell in notebook.cells for part in _figure_and_words(cell)]
-    parameters = status.get("parameters", {})
-    trains = parameters.get("dataset", "") is not None  # None: the page draws records
-    if parameters.get("quick") and trains:
+    if status.get("parameters", {}).get("quick"):
         say_under_title(
             notebook,
             "This page was executed with `quick = True`: what it trains is smaller than "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +64,14 @@ def render(cells: pd.DataFrame) -> Rendered:
     made = sorted(_blocks(cells[cells["n"] > 0]), key=place)
     blocks = [(_caption(block), _across(block)) for block in made]
     return Rendered(tuple(blocks), remark=_not_run(cells))
+
+
+def render_side_by_side(experiments: Mapping[str, pd.DataFrame], caption: str) -> Rendered:
+    """Methods down, experiments across: ``name: cells`` at one factor, each mean ± sd and n."""
+    columns = {name: cells.set_index("method") for name, cells in experiments.items()}
+    columns = {name: cells.apply(accuracy, axis=1) for name, cells in columns.items() if len(cells)}
+    frame = pd.concat(columns, axis=1, sort=False) if columns else pd.DataFrame()
+    return render_frame(frame.fillna(NOTHING).rename_axis("method"), caption)
 
 
 def render_frame(frame: pd.DataFrame, caption: str, digits: int = 1) -> Rendered:

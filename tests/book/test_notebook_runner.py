@@ -568,11 +568,11 @@ def test_plain_papermill_keeps_runs_in_the_checkout(tmp_path, folder):
     (checkout / "notebooks").mkdir(parents=True)
     (checkout / "lt_core").symlink_to(ROOT / "lt_core")
     shutil.copy(ROOT / "pyproject.toml", checkout)
-    notebook = nbformat.read(ROOT / "notebooks/reproduce_table1.ipynb", as_version=4)
+    notebook = nbformat.read(ROOT / "notebooks/reproduce.ipynb", as_version=4)
     (trains,) = (i for i, cell in enumerate(notebook.cells) if "tables.fill(" in cell.source)
     notebook.cells = notebook.cells[: trains + 1]  # the tables below it take their time
-    nbformat.write(notebook, checkout / "notebooks/reproduce_table1.ipynb")
-    source = os.path.relpath(checkout / "notebooks/reproduce_table1.ipynb", checkout / folder)
+    nbformat.write(notebook, checkout / "notebooks/reproduce.ipynb")
+    source = os.path.relpath(checkout / "notebooks/reproduce.ipynb", checkout / folder)
     command = [sys.executable, "-m", "papermill", source, tmp_path / "out.ipynb"]
     given = {"methods": "softmax,icb", "imbalance_factors": "100", "seeds": 1, "epochs": 1}
     command += [part for name, value in given.items() for part in ("-p", name, value)]

@@ -12,7 +12,7 @@ import stores
 from made_up_records import records
 
 from lt_core import cli, parameters, runs, tables, training
-from lt_core.book import notebooks, reproduce_table
+from lt_core.book import notebooks, reproducing
 from lt_core.errors import ConfigError, Unfinished
 from lt_core.parameters import listed
 from lt_core.runs.records import committed
@@ -114,7 +114,7 @@ OF_THE_COMMAND_LINE = [
 def test_the_printed_command_is_one_that_the_command_line_takes(table, option, monkeypatch):
     request, taken = requested(table, option), {}
     monkeypatch.setattr(
-        reproduce_table, "through_notebook", lambda table, asked, *_, **__: taken.update(asked)
+        reproducing, "through_notebook", lambda table, asked, *_, **__: taken.update(asked)
     )
     words = shlex.split(tables.command(table, request))
     cli.app(args=words[1:], standalone_mode=False)
@@ -157,40 +157,42 @@ SMALLEST = {"dataset": "digits", "imbalance_factors": [1.0], "seeds": 1, "epochs
         ("grid", {"methods": ["ldam+rebalance"]}),
     ],
 )
-def test_a_tables_notebook_makes_the_least_that_can_be_asked_for(table, asked, tmp_path):
+def test_the_notebook_makes_the_least_that_can_be_asked_for(table, asked, tmp_path):
     """As ``lt-core reproduce TABLE`` does, on digits, one epoch long."""
-    text = reproduce_table.through_notebook(table, SMALLEST | asked, tmp_path, processes=1)
+    text = reproducing.through_notebook(table, SMALLEST | asked, tmp_path, processes=1)
     assert "REDUCED" in text
     rows = listed(asked["methods"])
     assert all(f"\n{row} " in text for row in rows)
     assert len(runs.load(tmp_path)) == len(rows)
     executed = notebooks.finished(tmp_path / f"reproduce_{table}.ipynb")
     assert executed["parameters"]["methods"] == rows
+    assert executed["parameters"]["table"] == table
 
 
 @pytest.mark.slow
-def test_the_page_of_the_images_has_nothing_to_say_of_a_factor_that_was_not_run(tmp_path):
-    path = reproduce_table.notebook_path("table1_on_images")
+@pytest.mark.parametrize("page", ["icb_tables", "gala_tables"])
+def test_a_page_of_the_records_says_nothing_of_a_factor_that_was_not_run(page, tmp_path):
+    path = reproducing.notebook_path().with_name(f"{page}.ipynb")
     notebooks.run(path, tmp_path / "page.ipynb", {"factor": 7})
 
 
-@pytest.mark.parametrize("table", tables.names())
-def test_a_tables_notebook_takes_what_its_command_offers(table):
+def test_the_notebook_takes_what_the_command_offers():
     """Every option of ``lt-core reproduce`` that says which runs is a parameter of the notebook."""
-    declared = notebooks.parameters_of(reproduce_table.notebook_path(f"reproduce_{table}"))
-    asked = SMALLEST | {"methods": ["softmax"], "model": "resnet32", "precision": "bfloat16"}
+    declared = notebooks.parameters_of(reproducing.notebook_path())
+    asked = SMALLEST | {"table": "gala"}
+    asked |= {"methods": ["softmax"], "model": "resnet32", "precision": "bfloat16"}
     asked |= {"overrides": {}, "holdout": 5}
     assert asked.keys() | {"store", "resources"} <= declared.keys()
 
 
 @pytest.mark.parametrize("dataset", ["digits", "cifar10", "tinyimagenet32"])
 @pytest.mark.parametrize("table", tables.names())
-def test_a_tables_notebook_makes_the_runs_that_its_command_plans(table, dataset):
-    declared = notebooks.parameters_of(reproduce_table.notebook_path(f"reproduce_{table}"))
+def test_the_notebook_makes_the_runs_that_its_command_plans(table, dataset):
+    declared = notebooks.parameters_of(reproducing.notebook_path())
     by_default = {
         name: parameter.default
         for name, parameter in declared.items()
-        if name in inspect.signature(tables.plan).parameters and name != "dataset"
+        if name in inspect.signature(tables.plan).parameters and name not in ("table", "dataset")
     }
     assert tables.plan(table, dataset, **by_default) == tables.plan(table, dataset)
 
@@ -211,17 +213,17 @@ def made(monkeypatch):
 
 def test_the_runs_of_all_tables_need_no_notebook(made, tmp_path):
     request = {"dataset": "cifar10", "model": "resnet_rehearsal", "seeds": 1, "epochs": 40}
-    text = reproduce_table.through_notebook("all", request, tmp_path, processes=1)
+    text = reproducing.through_notebook("all", request, tmp_path, processes=1)
     assert made == [tables.plan_all(**request)]
     assert text == f"all {len(made[0])} runs are in {tmp_path}"
     with pytest.raises(ConfigError, match="output: 'all' has no notebook"):
-        reproduce_table.through_notebook("all", request, tmp_path, tmp_path / "x.ipynb")
+        reproducing.through_notebook("all", request, tmp_path, tmp_path / "x.ipynb")
 
 
 @pytest.mark.parametrize("dataset", ["digits", "tinyimagenet", "cifar_10"])
 def test_data_that_nothing_wants_are_refused(made, tmp_path, dataset):
     with pytest.raises(ConfigError, match="unknown data set of the tables"):
-        reproduce_table.directly("all", {"dataset": dataset}, tmp_path)
+        reproducing.directly("all", {"dataset": dataset}, tmp_path)
     assert made == []
 
 
@@ -230,6 +232,6 @@ def test_a_run_that_was_set_aside_is_named_below_the_table(made, tmp_path):
     stores.add_run(tmp_path, config.key)
     stores.edited(stores.add_run(tmp_path, "f" * 16).path, lambda result: result.update(key="e"))
     request = {"methods": "softmax", "imbalance_factors": [100], "seeds": 1}
-    text = reproduce_table.directly("table1", request, tmp_path)
+    text = reproducing.directly("table1", request, tmp_path)
     assert "softmax  60.0 (n=1)" in text
     assert f"\nset aside, not counted: {tmp_path / ('f' * 16)}" in text

@@ -1,4 +1,4 @@
-"""The tables' notebooks on generated pictures in the layouts of the papers' large sets."""
+"""The tables' notebook on generated pictures in the layouts of the papers' large sets."""
 
 import json
 
@@ -7,7 +7,7 @@ import torch
 from own_images import write_listed
 
 from lt_core import models, tables
-from lt_core.book import reproduce_table
+from lt_core.book import reproducing
 from lt_core.models import weights
 
 nbformat = pytest.importorskip("nbformat", reason="needs the notebooks extra")
@@ -58,10 +58,11 @@ def test_a_notebook_runs_on_a_large_set(table, dataset, methods, tmp_path, monke
     resources = {"processes": 1, "data_root": str(tmp_path)}
     parameters = {"store": str(tmp_path / "runs"), "resources": resources}
     shown = executed(
-        reproduce_table.notebook_path(f"reproduce_{table}"),
-        {**asked, **parameters, "metrics_path": str(metrics)},
+        reproducing.notebook_path(),
+        {"table": table, **asked, **parameters, "metrics_path": str(metrics)},
     )
-    assert tables.command(table, {**asked, "precision": "float32"}) in shown
+    assert f"{tables.command(table, asked)}\n" in shown
+    assert ("quarters of the classes" in shown) == (table == "table2")  # the poster's groups
     assert "GENERATED OR INCOMPLETE IMAGES" in shown
     assert "verdict 1" not in shown  # nor the paper's value: it has a column beside a verdict
     numbers = json.loads(metrics.read_text())

@@ -6,7 +6,7 @@ import pytest
 from made_up_records import records
 
 from lt_core import cli, data, tables
-from lt_core.book import reproduce_table
+from lt_core.book import reproducing
 from lt_core.tables.plans import PUBLISHED
 from lt_core.training import RunConfig, recipes
 
@@ -18,9 +18,7 @@ def test_all_published_cells_are_there():
 @pytest.mark.parametrize("table", PUBLISHED)
 def test_a_command_plans_the_run_of_each_published_cell(table, monkeypatch, tmp_path):
     asked = []
-    monkeypatch.setattr(
-        reproduce_table, "directly", lambda *request, **_: asked.append(request[:2])
-    )
+    monkeypatch.setattr(reproducing, "directly", lambda *request, **_: asked.append(request[:2]))
     for cell in tables.published(table).itertuples():
         request = {"dataset": cell.dataset, "imbalance_factors": cell.imbalance_factor}
         command = tables.command(table, {**request, "methods": cell.method, "seeds": 1})
@@ -40,9 +38,7 @@ def test_a_command_plans_the_run_of_each_published_cell(table, monkeypatch, tmp_
 
 def test_a_command_carries_replaced_fields_of_the_recipe(monkeypatch, tmp_path):
     asked = []
-    monkeypatch.setattr(
-        reproduce_table, "directly", lambda *request, **_: asked.append(request[:2])
-    )
+    monkeypatch.setattr(reproducing, "directly", lambda *request, **_: asked.append(request[:2]))
     request = {
         "dataset": "digits",
         "overrides": {"flip": True, "milestones": (10, 20), "cutout": 4},

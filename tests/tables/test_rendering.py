@@ -50,6 +50,18 @@ def test_paper_and_verdict_stand_beside_the_factor_and_rows_have_a_head():
     assert "<th></th>" not in rendered.html
 
 
+def test_experiments_side_by_side_have_a_row_for_each_method_that_one_of_them_has():
+    plan = tables.plan("table1", "digits", [100], ["softmax", "icb"], seeds=2)
+    shown = tables.cells(records(plan), "table1", plan)
+    columns = {"both": shown, "one": shown[shown["method"] == "icb"], "none": shown[:0]}
+    ((caption, frame),) = tables.render_side_by_side(columns, "accuracy").blocks
+    assert (caption, list(frame.columns)) == ("accuracy", ["method", "both", "one"])
+    both = shown.apply(rendering.accuracy, axis=1).tolist()
+    assert frame.to_numpy().tolist() == [["softmax", both[0], "–"], ["icb", both[1], both[1]]]
+    ((_, empty),) = tables.render_side_by_side({"none": shown[:0]}, "").blocks
+    assert empty.empty
+
+
 def test_group_tables_leave_out_groups_that_no_factor_has():
     plan = tables.plan("table1", "digits", [100, 1], ["softmax"], seeds=2)
     rendered = tables.render_groups(tables.cells(records(plan), "table1", plan))

@@ -16,7 +16,7 @@ from stores import edited, files
 from tiny import numbers, tiny, trained
 
 from lt_core import cli, losses, runs
-from lt_core.book import notebooks, reproduce_table
+from lt_core.book import notebooks, reproducing
 from lt_core.errors import BusyError, ConfigError, DataError, StoreError, TrainingError, Unfinished
 from lt_core.losses.focal import Focal
 from lt_core.losses.softmax import Softmax
@@ -163,7 +163,7 @@ def test_a_plan_without_any_images_is_refused_before_anything_starts(tmp_path, m
         make([batch.RunConfig("cifar10", "softmax", 100)], store, data_root=absent, processes=2)
     monkeypatch.setattr(notebooks, "run", lambda *given, **named: pytest.fail("executed"))
     with pytest.raises(DataError, match=r"^cifar10: no test images in .*absent"):
-        reproduce_table.through_notebook("table1", {"dataset": "cifar10"}, store, data_root=absent)
+        reproducing.through_notebook("table1", {"dataset": "cifar10"}, store, data_root=absent)
     assert not store.exists()
 
 

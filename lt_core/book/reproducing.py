@@ -1,4 +1,4 @@
-"""``lt-core reproduce``: the runs of a table, through the table's notebook or directly."""
+"""``lt-core reproduce``: the runs of a table, through a notebook or directly."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def through_notebook(
     output: str | os.PathLike | None = None,
     **resources: object,
 ) -> str:
-    """Execute the table's notebook, which trains the missing runs; returns the table as text.
+    """Execute ``reproduce.ipynb``, which trains the missing runs; returns the table as text.
 
     ``request`` says which part of the table (arguments of :func:`lt_core.tables.plan`),
     ``resources`` how it is made (arguments of :func:`lt_core.training.reproduce`).
@@ -47,9 +47,10 @@ def through_notebook(
     if resources.get("engine") != "ray":  # whose nodes have data of their own
         check_data(missing, resources.get("data_root"), resources.get("download", False))
     place.prepare()
-    path = notebook_path(f"reproduce_{table}")
-    output = Path(store) / path.name if output is None else Path(output)
+    path = notebook_path()
+    output = Path(store) / f"{path.stem}_{table}.ipynb" if output is None else Path(output)
     given = {
+        "table": table,
         **request,
         "store": str(Path(store).absolute()),
         "resources": {
@@ -96,15 +97,13 @@ def directly(
     return f"all {len(mine)} runs are in {store}"
 
 
-def notebook_path(name: str) -> Path:
-    """The notebook ``name`` of this checkout."""
-    path = Path(lt_core.__file__).parents[1] / "notebooks" / f"{name}.ipynb"
+def notebook_path() -> Path:
+    """The notebook of every table in this checkout."""
+    path = Path(lt_core.__file__).parents[1] / "notebooks/reproduce.ipynb"
     if not path.exists():
-        known = sorted(entry.stem for entry in path.parent.glob("reproduce_*.ipynb"))
         raise ConfigError(
-            f"notebook {path.name}: not found beside the package; there are "
-            f"{', '.join(known) or 'none: work in a checkout of the repository'}; "
-            "--direct needs no notebook"
+            f"notebook {path.name}: not found beside the package; work in a checkout of the "
+            "repository, or add --direct, which needs no notebook"
         )
     return path
 
