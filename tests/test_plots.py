@@ -292,7 +292,7 @@ def test_coverage_divides_each_bar_into_all_that_it_counts():
     widths = [bar.get_width() for bar in ax.patches]
     starts = [bar.get_x() for bar in ax.patches]
     assert (widths, starts) == ([1, 0, 3, 5], [0, 0, 1, 0])
-    assert ax.get_title(loc="left") == "1 of 9 rows in full"
+    assert ax.get_title(loc="left") == "1 of 9 cells in full"
 
 
 @pytest.mark.parametrize("num_classes", [2, 10, 100])
