@@ -7,11 +7,13 @@ notebook that fills a table is executed in ``tables/test_filling.py``.
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import ci_book
+import pandas as pd
 import pytest
 
 nbformat = pytest.importorskip("nbformat", reason="needs the notebooks extra")
@@ -72,6 +74,17 @@ def test_no_claim_is_checked_where_one_parameter_is_at_its_smallest():
     bad = [c[:2] for c, line in zip(cases, found, strict=True) if line["as_written"]]
     assert bad == []
     assert [line["error"] for line in found if line["error"]] == []
+
+
+@pytest.mark.slow
+def test_a_changed_record_stops_a_page_whose_sentences_are_no_longer_true(tmp_path):
+    shutil.copytree(ci_book.ROOT / "results", tmp_path, dirs_exist_ok=True)
+    runs = pd.read_csv(tmp_path / "rehearsal.csv", dtype=str)
+    lower = runs["method"] == "gala"
+    runs.loc[lower, "top1"] = (runs.loc[lower, "top1"].astype(float) - 15).astype(str)
+    runs.to_csv(tmp_path / "rehearsal.csv", index=False)
+    found = run([[page, {}, str(tmp_path), None] for page in ("icb_tables", "gala_tables")])
+    assert ["AssertionError" in line["error"] for line in found] == [True, True], found
 
 
 @pytest.mark.slow
