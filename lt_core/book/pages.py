@@ -107,7 +107,7 @@ def _figure_and_words(cell: nbformat.NotebookNode) -> list[nbformat.NotebookNode
             words.outputs = [output for output in cell.outputs if output not in figure]
             words.id, words.source, words.metadata = (
                 f"{cell.id}-words",
-                "",
+                "# what else the cell above displayed",  # a cell without source is left out
                 {"tags": ["remove-input"]},
             )
             cell.outputs = figure

@@ -22,7 +22,7 @@ pytest.importorskip("jupyter_book", reason="needs the book extra")
 
 HOME = "# Home\n\nSee {doc}`/notebooks/one` and $x^2$, from -1.5 to 82%, not `-1 5%`.\n"
 TOC = "format: jb-book\nroot: book/index\nchapters:\n  - file: notebooks/one\n"
-DRAWING = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()"
+DRAWING = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()\nprint(6 * 7, 'words')"
 NAMED = {"figure": {"name": "a-line", "caption": "A line."}, "image": {"alt": "It rises."}}
 
 
@@ -113,6 +113,7 @@ def test_pages_show_the_execution_and_not_this_machine(root):
     assert index == root / "_build/html/index.html"
     page = (root / "_build/html/notebooks/one.html").read_text()
     assert "quick is True" in page
+    assert "42 words" in page  # displayed beside a figure
     assert "Values given for this page" in page
     assert "This page was executed with" in page.partition("<h1>")[2][:600]
     made_with = re.escape(environment.installed("torch"))
