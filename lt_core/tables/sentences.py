@@ -186,8 +186,8 @@ def trade(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> str:
         if pd.notna(best[group])
     ]
     return (
-        f"{_at(part)[1:].capitalize()}, {_name(best)} has the highest mean beside "
-        f"{_name(reference.iloc[0])}, and differs from it by {_listed_names(change)}{alone}."
+        f"{_at(part)[1:].capitalize()}, {_name(best)}, the highest row other than "
+        f"{_name(reference.iloc[0])}, differs from it by {_listed_names(change)}{alone}."
     )
 
 

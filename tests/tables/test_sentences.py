@@ -174,7 +174,7 @@ def test_trade_is_against_the_baseline_in_each_group_that_exists():
     frame.loc[gala, "many"] -= 10
     frame.loc[gala, "few"] += 19
     text = tables.trade(frame, 100)
-    assert "`gala` has the highest mean beside `softmax`, and differs from it by" in text
+    assert "`gala`, the highest row other than `softmax`, differs from it by" in text
     assert text.endswith("−10.0 points on *many* and +19.0 points on *few*.")
     assert "medium" not in text
     assert "once" in tables.trade(shown(finished=0), 100)
