@@ -144,11 +144,11 @@ def runs_needed(difference: float, sd: float, level: float = 0.95) -> int:
 def compare_methods(runs: pd.DataFrame, baseline: str, value: str = "top1") -> pd.DataFrame:
     r"""Each method against ``baseline``, seed effects taken out.
 
-    .. math:: x_{ms} = \mu + \alpha_m + \beta_s + \varepsilon_{ms}
+    .. math:: x_{ms} = \mu_m + \rho_s + \varepsilon_{ms}
 
-    fitted by least squares with one residual for all methods; :math:`\alpha` is the
-    ``difference``, with a 95 % interval ``low``, ``high`` for it alone, a two-sided
-    ``p`` and ``p_holm``, adjusted for the number of methods (Holm 1979). Runs may be
+    fitted by least squares with one residual for all methods; :math:`\mu_m` less that of
+    ``baseline`` is the ``difference``, with a 95 % interval ``low``, ``high`` for it alone, a
+    two-sided ``p`` and ``p_holm``, adjusted for the number of methods (Holm 1979). Runs may be
     missing. ``runs`` has the columns ``method``, ``seed`` and ``value``, a row per run.
 
     Returns a frame indexed by method, best first; empty without a run of ``baseline``.
