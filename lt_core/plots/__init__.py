@@ -96,6 +96,7 @@ def class_profile(ax: Axes, class_counts: Sequence[int], small: bool = False) ->
     for number, (name, first, last) in enumerate(_group_ranges(counts)):
         height = counts[0] * (2.2 if number % 2 == 0 or not small else 6)
         at = {"ha": "center", "va": "center", "fontsize": 6.5 if small else 8}
+        at["bbox"] = {"facecolor": "white", "linewidth": 0, "pad": 0.5}  # over the borders
         ax.text((first + last) / 2, height, name, **at)
         middles.append((first + last) / 2)
     _group_borders(ax, counts)
@@ -146,9 +147,9 @@ def accuracy_by_class_rank(
     figure, axes = plt.subplots(
         rows, columns, figsize=(4.5, 0.4 + 1.3 * rows), squeeze=False, sharex=True
     )
-    for ax in axes.flat[1 : axes.size - len(others)]:
+    panels, heads = axes.flat[2 : 2 + len(others)], []
+    for ax in (axes.flat[1], *axes.flat[2 + len(others) :]):
         ax.set_axis_off()
-    panels, heads = axes.flat[axes.size - len(others) :], []
     for label, ax in zip(others, panels, strict=True):
         if baseline in curves:
             rank, mean, _ = _by_rank(curves[baseline], order)
@@ -164,13 +165,13 @@ def accuracy_by_class_rank(
     class_profile(axes[0, 0], counts, small=True)
     axes[0, 0].set(ylabel="images", xlabel="")
     axes[0, 0].set_title("training images", fontsize=8)
-    first = axes.size - len(others)  # the first panel of each row but the first has the scale
-    scaled = [max(row * columns, first) for row in range(1, rows)]
-    for ax in axes.flat[scaled] if scaled else panels[:1]:
+    scaled = axes[1:, 0] if rows > 1 else panels[:1]  # the first panel of each row
+    for ax in scaled:
         ax.tick_params(labelleft=True)
         ax.set_ylabel("accuracy, %")
-    for ax in axes[-1]:
+    for ax in panels[-columns:]:  # the lowest of each column
         ax.set_xlabel("class rank")
+        ax.tick_params(labelbottom=True)
         ax.xaxis.get_major_locator().set_params(integer=True)
     seeds = sorted({len(np.atleast_2d(values)) for values in curves.values()}) or [1]
     mean_of = "one seed" if seeds[-1] == 1 else f"mean of {' or '.join(map(str, seeds))} seeds"
@@ -266,7 +267,15 @@ def coverage(counts: pd.DataFrame) -> Figure:
     left = np.zeros(len(counts))
     for what, shade in zip(counts, np.linspace(0.15, 0.85, counts.shape[1]), strict=True):
         values = counts[what].to_numpy(float)
-        ax.barh(np.arange(len(counts)), values, left=left, color=str(shade), label=what)
+        ax.barh(
+            np.arange(len(counts)),
+            values,
+            left=left,
+            color=str(shade),
+            edgecolor="0.62",
+            linewidth=0.4,
+            label=what,
+        )
         left += values
     label_rows(ax, counts.index)
     first, total = counts.iloc[:, 0].sum(), counts.to_numpy().sum()

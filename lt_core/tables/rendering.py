@@ -139,11 +139,11 @@ def render_cost(cells: pd.DataFrame, runs: pd.DataFrame) -> Rendered:
     spent["hardware"] = spent["hardware"].replace(r"\b1 threads", "1 thread", regex=True)
     blocks = []
     for hardware, part in spent.groupby("hardware", sort=False):
-        hours = part["seconds"].sum() / 3600
         found = part.groupby("method", sort=False)["seconds"].agg(["size", "median"]).reset_index()
         found["median"] = [number(seconds / 60, ".2f") for seconds in found["median"]]
         frame = found.rename(columns={"size": "runs", "median": "minutes per run"})
-        about = f"minutes per run on {hardware}: median of wall time; {hours:.1f} hours in all"
+        about = f"minutes per run on {hardware}: median of wall time; "
+        about += f"{duration(part['seconds'].sum())} in all"
         blocks.append((about, frame))
     return Rendered(tuple(blocks))
 
@@ -168,6 +168,12 @@ def number(value: object, form: str = ".1f") -> str:
     if not isinstance(value, (float, np.floating)):
         return str(value)
     return NOTHING if math.isnan(value) else format(value, form).replace("-", MINUS)
+
+
+def duration(seconds: float) -> str:
+    """``1.5 hours``, or below one hour ``42.0 minutes``."""
+    hours = seconds / 3600
+    return f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"
 
 
 def accuracy(cell: pd.Series) -> str:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from lt_core import data
 from lt_core.errors import DataError
-from lt_core.tables.rendering import SIGNED, number
+from lt_core.tables.rendering import SIGNED, duration, number
 from lt_core.tables.statistics import Noise, least_difference
 from lt_core.tables.summary import BLOCK, GROUPS, as_trained, title
 
@@ -214,8 +214,7 @@ def provenance(cells: pd.DataFrame, records: pd.DataFrame) -> str:
     runs = records[records["key"].isin(used)].reindex(columns=told)
     seeds = [f"{seed:g}" for seed in sorted(runs["seed"].unique())]
     # Runs that shared a device waited for each other: their seconds count it once each.
-    hours = (runs["seconds"] / runs["pack"].fillna(1)).sum() / 3600
-    spent = f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"
+    spent = duration((runs["seconds"] / runs["pack"].fillna(1)).sum())
     made = cells[cells["n"] > 0]
     named = [title(d) if d in data.names() else _code(d) for d in made["dataset"].unique()]
     named += [_code(model) for model in made["model"].unique()]

@@ -148,7 +148,7 @@ def test_every_number_is_traced_to_its_run():
 def test_cost_counts_a_run_once_and_names_the_hardware():
     shown, frame = full_and_short()
     ((caption, cost),) = tables.render_cost(shown, frame).blocks
-    assert caption == "minutes per run on a core: median of wall time; 0.1 hours in all"
+    assert caption == "minutes per run on a core: median of wall time; 9.0 minutes in all"
     assert cost.set_index("method")["runs"].to_dict() == {"softmax": 4, "gala": 2}
     assert set(cost["minutes per run"]) == {"1.50"}
 

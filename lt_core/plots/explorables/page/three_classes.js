@@ -187,6 +187,7 @@ function startThreeClasses(stage) {
     guess = null;
     requestAnimationFrame(() => stage.root.scrollIntoView());
   }
+  addEventListener("beforeprint", () => { guessing = false; stage.redraw(); });
   build();
 
   return (drawing, width) => {
