@@ -76,7 +76,7 @@ function gradientAt(z, y, row) {
 }
 
 // Full-batch gradient descent. `points[y]` lists class y's training points; the strength is the
-// remedy's. Pull and push are what each logit received in the last step.
+// remedy's. Pull and push are what each logit received in the last step, theta what GALA gathered.
 function train(points, remedy, strength, steps, { first, rate, decay }) {
   const { margin = () => 0, weigh } = MODELS[remedy];
   const counts = points.map((own) => own.length), size = total(counts);
@@ -108,7 +108,7 @@ function train(points, remedy, strength, steps, { first, rate, decay }) {
       w[axis] -= rate * (each / size + (axis < 2 ? decay * w[axis] : 0));
     }));
   }
-  return { weights, pull, push };
+  return { weights, pull, push, theta };
 }
 
 // Share of each class's points that the weights recognise.
