@@ -35,7 +35,7 @@ def rebalance(probabilities: Scores, tau: float = 1.0) -> Scores:
     mass. On a long-tailed or reversed test set that is wrong, and a prediction depends on
     which other images are scored with it.
 
-    .. math:: s_{ij} = p_{ij} \Big/ \Big(\sum_i p_{ij}\Big)^{\tau}
+    .. math:: \text{score}_{ij} = p_{ij} \Big/ \Big(\sum_i p_{ij}\Big)^{\tau}
 
     ``probabilities`` ``(N, C)``, softmax outputs >= 0; ``tau >= 0``, 0 changes nothing.
     Raises :class:`~lt_core.errors.ConfigError` for a wrong shape or tau,
@@ -62,7 +62,7 @@ def rebalance_by(probabilities: Scores, reference_sums: PerClass, tau: float = 1
     training set the sums approach the class counts, and this is post-hoc logit adjustment
     (:func:`adjust_logits`).
 
-    .. math:: s_{ij} = p_{ij} / S_j^{\tau}, \qquad S_j = \sum_{r} p_{rj}
+    .. math:: \text{score}_{ij} = p_{ij} / S_j^{\tau}, \qquad S_j = \sum_{i'} p_{i'j}
 
     ``probabilities`` ``(N, C)``; ``reference_sums`` ``(C,)``, > 0, in any common unit:
     a factor shared by all classes changes no argmax.
@@ -82,7 +82,7 @@ def adjust_logits(logits: Scores, class_counts: PerClass, tau: float = 1.0) -> S
     a loss that already adjusts for the prior, this corrects a second time). It looks at one
     test image at a time. For another known test prior, multiply the scores' softmax by it.
 
-    .. math:: s_j = z_j - \tau \log \pi_j, \qquad \pi = n / \textstyle\sum_c n_c
+    .. math:: \text{score}_j = z_j - \tau \log \pi_j, \qquad \pi = n / \textstyle\sum_c n_c
 
     ``logits`` ``(N, C)``; ``class_counts`` ``(C,)``, each at least 1; ``tau`` unitless, 0
     changes nothing, 1 is Bayes' rule. Source: Menon et al. 2021, arXiv:2007.07314, whose
@@ -106,8 +106,8 @@ def tau_normalise(
     frequent classes; after a cosine classifier all lengths are 1 and nothing changes. It
     looks at one test image at a time; ``tau`` is chosen on held-out data.
 
-    .. math:: s_j = (z_j - b_j) / \lVert w_j \rVert^{\tau}
-                  = h^\top w_j / \lVert w_j \rVert^{\tau}
+    .. math:: \text{score}_j = (z_j - b_j) / \lVert v_j \rVert^{\tau}
+                  = h^\top v_j / \lVert v_j \rVert^{\tau}
 
     ``logits`` ``(N, C)``, with ``bias`` ``(C,)`` in them (None: the classifier has none; the
     source drops it); ``weight_norms`` ``(C,)`` > 0; ``tau`` in [0, 1] interpolates from the

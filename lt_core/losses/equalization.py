@@ -26,10 +26,10 @@ def equalization(
     r"""Softmax cross-entropy that leaves negatives of rare classes out at random.
 
     .. math:: \ell = -\log \frac{e^{z_y}}{\sum_k w_k e^{z_k}}, \qquad
-              w_k = 1 - \beta\, T(\pi_k)\, (1 - [k = y])
+              w_k = 1 - \text{draw}_k\, \text{rare}_k\, [k \ne y]
 
-    :math:`T(\pi_k) = 1` where the class is rare; :math:`\beta \sim \mathrm{Bernoulli}`, drawn for
-    each sample and class. Gradient: :math:`\tilde p_j - [j = y]` with
+    :math:`\text{rare}_k` is 1 for a rare class and 0 for others; :math:`\text{draw}_k` is 0 or 1,
+    drawn for each sample and class. Gradient: :math:`\tilde p_j - [j = y]` with
     :math:`\tilde p_j \propto w_j e^{z_j}`: a negative that is left out gets none.
 
     Parameters
@@ -37,12 +37,12 @@ def equalization(
     logits, target, reduction
         As in :mod:`lt_core.losses.functional`.
     rare : Tensor of bool, shape (C,)
-        :math:`T`.
+        Which classes are rare.
     draw : Tensor, shape (N, C), optional
-        :math:`\beta`, bool or 0/1; none leaves nothing out.
+        Bool or 0/1; none leaves nothing out.
     form : {"softmax", "sigmoid"}
         As above, or one-vs-all, which draws nothing:
-        :math:`\sum_j (1 - T(\pi_j)(1 - [j=y]))\, \mathrm{BCE}(\mathrm{sigmoid}(z_j), [j = y])`.
+        :math:`\sum_j (1 - \text{rare}_j [j \ne y])\, \mathrm{BCE}(\mathrm{sigmoid}(z_j), [j = y])`.
     """
     own = target.unsqueeze(1)
     if form == "sigmoid":
@@ -71,7 +71,7 @@ class Equalization(DrawingLoss):
         Classes are rare whose share of the training images is below; None for ``.5 / C``, half
         the share of a balanced class.
     ignore_probability : float
-        Probability of :math:`\beta = 1`.
+        Probability that a draw is 1.
     form : {"softmax", "sigmoid"}
         As in :func:`equalization`.
 

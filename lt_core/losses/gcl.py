@@ -47,7 +47,7 @@ def gcl(
 
     .. math:: \ell &= -(1 - \tilde p_y)^{\gamma} \log \tilde p_y, \qquad
               \tilde p = \mathrm{softmax}(s f), \qquad \delta_j = \log n_{\max} - \log n_j \\
-              f_j &= \cos_j - a\, |\mathrm{clip}(\varepsilon_j, -1, 1)|\,
+              f_j &= \cos_j - \text{noise}\, |\mathrm{clip}(\varepsilon_j, -1, 1)|\,
               \tfrac{\delta_j}{\max_k \delta_k} - m\,[j = y]
 
     with :math:`\varepsilon_j \sim \mathcal N(0, 1/3)` (standard deviation) for each sample and
@@ -66,7 +66,7 @@ def gcl(
     scale : float
         :math:`s`.
     margin, noise : float
-        :math:`m` and :math:`a`, in units of the cosine.
+        The :math:`m` and the noise of the formula, in units of the cosine.
     focal_gamma : float
         :math:`\gamma`.
     """

@@ -30,11 +30,11 @@ def seesaw(
 
     .. math:: \ell &= -\log \frac{e^{z_y}}{\sum_j w_{yj} e^{z_j}} \\
               w_{yj} &= \min\!\left(1, \frac{N_j}{N_y}\right)^{p}
-                       \max\!\left(1, \frac{s_j}{\max(s_y, \varepsilon)}\right)^{q}
+                       \max\!\left(1, \frac{\hat p_j}{\max(\hat p_y, \varepsilon)}\right)^{q}
 
-    with :math:`s = \mathrm{softmax}(z)`. The first factor (mitigation) spares a class rarer than
-    the target; the second (compensation) restores its push where the class is mistaken for the
-    target. Gradient: both factors are constants to it, so it is that of softmax at the scaled
+    with :math:`\hat p = \mathrm{softmax}(z)`. The first factor (mitigation) spares a class rarer
+    than the target; the second (compensation) restores its push where the class is mistaken for
+    the target. Gradient: both factors are constants to it, so it is that of softmax at the scaled
     logits, :math:`\tilde p_j - [j = y]`, :math:`\tilde p_j \propto w_{yj} e^{z_j}`.
 
     Parameters
@@ -61,7 +61,7 @@ def log_factors(
 ) -> Tensor:
     r"""``log S[y, j]`` up to a constant per row, which softmax ignores, ``(N, C)``.
 
-    As :math:`\log s_j - \log s_i = z_j - z_i`, everything stays in log space:
+    As :math:`\log \hat p_j - \log \hat p_i = z_j - z_i`, everything stays in log space:
     :math:`\log \min(1, N_j / N_y)` is written as :math:`\min(\log N_j, \log N_y)`, and the second
     factor likewise. Both work in place: memory traffic is what this loss costs.
     """

@@ -144,7 +144,7 @@ def runs_needed(difference: float, sd: float, level: float = 0.95) -> int:
 def compare_methods(runs: pd.DataFrame, baseline: str, value: str = "top1") -> pd.DataFrame:
     r"""Each method against ``baseline``, seed effects taken out.
 
-    .. math:: x_{ms} = \mu_m + \rho_s + \varepsilon_{ms}
+    .. math:: \text{acc} = \mu_\text{method} + \rho_\text{seed} + \varepsilon
 
     fitted by least squares with one residual for all methods; :math:`\mu_m` less that of
     ``baseline`` is the ``difference``, with a 95 % interval ``low``, ``high`` for it alone, a
