@@ -81,7 +81,7 @@ def render_frame(frame: pd.DataFrame, caption: str, digits: int = 1) -> Rendered
 
 def render_published(table: str) -> Rendered:
     """The paper's numbers as they were published, a table per data set, folded."""
-    blocks = []
+    blocks, what = [], f"published, Table {table[-1]}, " if table[-1].isdigit() else "published, "
     for dataset, part in published(table).groupby("dataset", sort=False):
         column = part["group"]
         if (column == "all").all():
@@ -89,9 +89,9 @@ def render_published(table: str) -> Rendered:
         part = part.assign(column=column)
         grid = part.pivot_table("top1", "method", "column", aggfunc="last", sort=False)
         source = ", ".join(pd.unique(part["source"].str.partition(' "')[0]))
-        caption = f"published, {title(dataset)}: top-1 accuracy in percent, one run each; {source}"
+        caption = f"{what}{title(dataset)}: top-1 accuracy in percent, one run each; "
         grid = grid.map(number, form=".2f").rename_axis(columns=None)
-        blocks.append((caption, grid.reset_index()))
+        blocks.append((caption + source, grid.reset_index()))
     return Rendered(tuple(blocks), folded=True)
 
 

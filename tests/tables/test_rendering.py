@@ -188,6 +188,7 @@ def test_what_was_not_run_is_one_sentence_in_the_place_of_rows():
 
 
 def test_the_papers_numbers_are_folded_and_complete():
+    names = []
     for table in ("table1", "table2", "table3", "gala"):
         rendered = tables.render_published(table)
         numbers = [frame.drop(columns="method") for _, frame in rendered.blocks]
@@ -195,3 +196,5 @@ def test_the_papers_numbers_are_folded_and_complete():
         cells = tables.published(table)[["dataset", "imbalance_factor", "method", "group"]]
         assert shown == len(cells.drop_duplicates())
         assert rendered.html.startswith("<details>")
+        names += [caption for caption, _ in rendered.blocks]
+    assert len(set(names)) == len(names)
