@@ -48,16 +48,16 @@ def measured(loss: LongTailLoss, **draws: torch.Tensor) -> np.ndarray:
 def boundaries(margin: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
     r"""Where a margin puts the boundary between each pair of classes, ``(C, C)``.
 
-    Entry (h, t) is the logarithm of the odds of t to h in the training mixture at which
+    Entry (j, k) is the logarithm of the odds of k to j in the training mixture at which
     the two logits are equal, for a network that can represent anything and two classes
     alone:
 
-    .. math:: \log \frac{W_h\, \sigma(M[h, t])}{W_t\, \sigma(M[t, h])} .
+    .. math:: \log \frac{w_j\, \mathrm{sigmoid}(M[j, k])}{w_k\, \mathrm{sigmoid}(M[k, j])} .
 
-    It is 0 for softmax; a balanced test set wants :math:`\log (\pi_t / \pi_h)`.
+    It is 0 for softmax; a balanced test set wants :math:`\log (\pi_k / \pi_j)`.
 
     ``margin`` ``(C, C)``, or ``(draws, C, C)`` for a loss that draws, whose
-    :math:`\sigma` is averaged; ``weight`` ``(C,)``, a factor on the loss of each class,
+    sigmoid is averaged; ``weight`` ``(C,)``, a factor on the loss of each class,
     1 by default.
     """
     force = expit(np.asarray(margin, dtype=float))

@@ -173,7 +173,7 @@ def create(
         ``"mean"`` divides by the batch size, ``"weighted_mean"`` by the sum of the sample weights,
         ``"sum"`` by nothing, ``"none"`` keeps ``(N,)``.
     **params
-        See :func:`defaults`; ranges are in the signature of the class.
+        See :func:`defaults`; ``help`` of the class shows their ranges.
 
     Raises
     ------

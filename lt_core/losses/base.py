@@ -113,8 +113,8 @@ class LongTailLoss(nn.Module, abc.ABC):
         return reduce(*self._each(logits, target, **draws), self.reduction)
 
     def mixed(self, logits: Tensor, target: Tensor, other: Tensor, share: Tensor) -> Tensor:
-        r"""Loss of images mixed from two: :math:`\lambda_i \ell(z_i, y_i) + (1 - \lambda_i)
-        \ell(z_i, y'_i)`, with ``share`` ``(N,)`` for lambda and ``other`` ``(N,)`` for y'.
+        r"""Loss of images mixed from two: :math:`\text{share}_i\, \ell(z_i, y_i) +
+        (1 - \text{share}_i)\, \ell(z_i, \text{other}_i)`; ``share`` and ``other`` are ``(N,)``.
 
         The weights are mixed like the losses before the reduction. Statistics count every image
         twice, in full under either label, as in published loops, which call the loss twice; where

@@ -54,7 +54,7 @@ def effective_number(
     form : {"softmax", "sigmoid", "focal", "port"}
         ``"softmax"``: the formula above. ``"sigmoid"``:
         :math:`w_y \sum_j \mathrm{BCE}(\mathrm{sigmoid}(z_j), [j=y])`, one-vs-all. ``"focal"``: as
-        ``"sigmoid"``, each term times :math:`(1-p_t)^\gamma`, where :math:`p_t` is the probability
+        ``"sigmoid"``, each term times :math:`(1-p)^\gamma`, where :math:`p` is the probability
         of the right answer of that binary problem. ``"port"``: the "softmax" of a popular PyTorch
         port, a *binary* cross-entropy on softmax probabilities averaged over the classes. It is
         not the paper's loss and is here so that results obtained with it can be recognised.

@@ -61,7 +61,8 @@ class Equalization(DrawingLoss):
     Formula and gradient: :func:`~lt_core.losses.functional.equalization`.
 
     ``forward(logits, target, draw=None)``: without ``draw`` the loss draws from its own
-    ``generator``; outside training it draws nothing and is softmax cross-entropy.
+    ``generator``; outside training it draws nothing, and the softmax form is
+    softmax cross-entropy.
 
     Parameters
     ----------
@@ -77,8 +78,9 @@ class Equalization(DrawingLoss):
 
     Notes
     -----
-    Defaults: ``ignore_probability`` .9 as in both sources; their ``threshold`` depends on the
-    data (.05 for CIFAR-10, .005 for CIFAR-100 at factor 100), and ``.5 / C`` gives just these.
+    Defaults: a class is rare if its share is below ``threshold``; None is ``.5 / C``.
+    ``ignore_probability`` .9 is that of BagofTricks-LT and lt-project, whose thresholds (.05 for
+    CIFAR-10, .005 for CIFAR-100 at factor 100) are just these.
 
     Examples
     --------

@@ -84,7 +84,8 @@ class Focal(LongTailLoss):
     Notes
     -----
     Defaults: ``gamma`` 1 is LDAM-DRW's; the original, for detectors, recommends 2. The original
-    is one-vs-all, which is ``effective_number`` with ``form="focal"``.
+    is one-vs-all, which is ``effective_number`` with ``form="focal"`` and ``beta=0``, but for its
+    constant :math:`\alpha`.
 
     Examples
     --------

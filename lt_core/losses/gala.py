@@ -35,7 +35,7 @@ def gala(
 
     :math:`\theta_j`: accumulated :math:`|\partial\ell/\partial F_j|` from the samples of class j;
     :math:`\phi_k`: accumulated gradient that the samples of class k put on all other logits. For
-    softmax the two are one number, :math:`\sum_{i: y_i = k} (1 - \tilde p_{y_i})`, so one vector is
+    softmax the two are one number, :math:`\sum_{i: y_i = k} (1 - \tilde p_{ik})`, so one vector is
     kept, and at equal lambdas the loss is logit adjustment with :math:`\theta` for a prior.
     Gradient: :math:`\tilde p_j - [j = y]`, :math:`\tilde p = \mathrm{softmax}(F)`.
 
@@ -122,7 +122,7 @@ class GALA(LongTailLoss):
 
     Source
     ------
-    Formula and code of the authors' repository, lt-project (GALA).
+    Zhang et al. 2024, arXiv:2403.09036, and the code of the authors' repository, lt-project.
     """
 
     def __init__(

@@ -19,7 +19,7 @@ DEVIATION = 1 / 3
 
 
 def cloud_widths(class_counts: Tensor) -> Tensor:
-    r"""Width :math:`\delta_j / \max_k \delta_k` of the cloud of each class, ``(C,)`` in [0, 1]."""
+    """Width of the cloud of each class as a part of the widest, ``(C,)`` in [0, 1]."""
     log_counts = class_counts.double().log()
     cloud = log_counts.max() - log_counts
     return cloud / cloud.max() if cloud.max() > 0 else cloud
@@ -46,13 +46,14 @@ def gcl(
     r"""Gaussian-clouded logits: every cosine is lowered by a random amount.
 
     .. math:: \ell &= -(1 - \tilde p_y)^{\gamma} \log \tilde p_y, \qquad
-              \tilde p = \mathrm{softmax}(s f), \qquad \delta_j = \log n_{\max} - \log n_j \\
-              f_j &= \cos_j - \text{noise}\, |\mathrm{clip}(\varepsilon_j, -1, 1)|\,
-              \tfrac{\delta_j}{\max_k \delta_k} - m\,[j = y]
+              \tilde p_j \propto e^{s \left(z_j - |\mathrm{clip}(\varepsilon_j, -1, 1)|\, \delta_j
+              - m\,[j = y]\right)} \\
+              \delta_j &= \text{noise}\, \frac{\log (n_{\max} / n_j)}{\log (n_{\max} / n_{\min})}
 
-    with :math:`\varepsilon_j \sim \mathcal N(0, 1/3)` (standard deviation) for each sample and
-    class: the rarer a class, the wider its cloud; the largest class has none, and with equal
-    counts no class has one. Gradient with respect to the cosines:
+    with the cosines :math:`z` and :math:`\varepsilon_j \sim \mathcal N(0, 1/3)` (standard
+    deviation) for each sample and class; :math:`s`, :math:`m` and :math:`\gamma` are ``scale``,
+    ``margin`` and ``focal_gamma``. The rarer a class, the wider its cloud; the largest class has
+    none, and with equal counts no class has one. Gradient with respect to the cosines:
     :math:`(1 - \tilde p_y)^\gamma s\,(\tilde p_j - [j = y])`; the factor in front carries none.
 
     Parameters
@@ -60,7 +61,7 @@ def gcl(
     logits, target, reduction
         As in :mod:`lt_core.losses.functional`, the logits being **cosines** in [-1, 1].
     cloud : Tensor, shape (C,)
-        :math:`\delta / \max_k \delta_k`, as :func:`cloud_widths` makes it of the class counts.
+        The quotient in :math:`\delta`, as :func:`cloud_widths` makes it of the class counts.
     distance : Tensor, shape (N, C), optional
         :math:`|\mathrm{clip}(\varepsilon, -1, 1)|`, as :func:`drawn_distances` draws it; none is 0.
     scale : float

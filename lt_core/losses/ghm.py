@@ -46,8 +46,7 @@ def ghm(
         :math:`|\mathrm{sigmoid}(z_j) - [j=y]|` for each of the B·C elements of a batch of B,
         :math:`W = B C / (R_b \cdot \text{bins})`, where bins that are empty in the batch are not
         counted, the average starting at 0 without correction (at momentum .75 the first weights
-        are 4 times too large), bins absent from the batch not decaying, and the mean over C. The
-        released file for detectors divides by B·C + 1.2e-7; this function does not.
+        are 4 times too large), bins absent from the batch not decaying, and the mean over C.
     training : bool
         Whether the batch is counted in ``bin_mass`` first, in place.
     """

@@ -75,7 +75,7 @@ def icb(
 def with_margin(logits: Tensor, target: Tensor, scaled_log_counts: Tensor) -> Tensor:
     r"""Logits plus the margin, up to a constant per row that softmax ignores.
 
-    :math:`M[y, n] = \min(a_n, a_y) - a_y` with :math:`a = \gamma \log S`, so one minimum per
+    :math:`M[y, j] = \min(a_j, a_y) - a_y` with :math:`a = \gamma \log n`, so one minimum per
     element suffices, and no C x C matrix exists.
     """
     margin = torch.minimum(scaled_log_counts, scaled_log_counts[target][:, None])
@@ -117,13 +117,13 @@ class ICB(LongTailLoss):
     is counted before it is weighted. Evaluation uses what training has seen; without history the
     weight is 1.
 
-    Defaults: ``gamma`` is Seesaw's ``p``, whose first factor the margin is. The poster gives no
-    ``bins`` and no ``memory``: 12 is our choice, and 1 was chosen on held-out images (digits at
-    factors 50 and 10, three seeds, among 1, 20, 200 and 2,000).
+    Defaults: ``gamma`` is Seesaw's ``p``: the margin is the logarithm of Seesaw's first factor. The
+    poster gives no ``bins`` and no ``memory``: 12 is our choice, and 1 was chosen on held-out
+    images (digits at factors 50 and 10, three seeds, among 1, 20, 200 and 2,000).
 
-    The longer the memory was, the worse the network became: the weight flattens the difficulty of a
-    category, so that each part of the range of g keeps its share of the total weight, however many
-    samples have been learned and left it.
+    With a memory of 20 and more the network became much worse: the weight flattens the difficulty
+    of a category, so that each part of the range of g keeps its share of the total weight, however
+    many samples have been learned and left it.
 
     How near the mean weight of a category comes to 1 was measured on stationary streams (all
     densities, memories from 1 to 2,000, from the first sample on, whether a batch holds 16 samples

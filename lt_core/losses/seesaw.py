@@ -33,9 +33,10 @@ def seesaw(
                        \max\!\left(1, \frac{\hat p_j}{\max(\hat p_y, \varepsilon)}\right)^{q}
 
     with :math:`\hat p = \mathrm{softmax}(z)`. The first factor (mitigation) spares a class rarer
-    than the target; the second (compensation) restores its push where the class is mistaken for
-    the target. Gradient: both factors are constants to it, so it is that of softmax at the scaled
-    logits, :math:`\tilde p_j - [j = y]`, :math:`\tilde p_j \propto w_{yj} e^{z_j}`.
+    than the target; the second (compensation) restores the push on a class that the image is
+    mistaken for. :math:`N_j` are the samples seen of class j, :math:`\varepsilon` is ``eps``.
+    Gradient: both factors are constants to it, so it is that of softmax at the changed logits,
+    :math:`\tilde p_j - [j = y]`, :math:`\tilde p_j \propto w_{yj} e^{z_j}`.
 
     Parameters
     ----------
@@ -59,9 +60,9 @@ def seesaw(
 def log_factors(
     logits: Tensor, target: Tensor, seen: Tensor, *, p: float, q: float, eps: float
 ) -> Tensor:
-    r"""``log S[y, j]`` up to a constant per row, which softmax ignores, ``(N, C)``.
+    r"""``log w[y, j]`` up to a constant per row, which softmax ignores, ``(N, C)``.
 
-    As :math:`\log \hat p_j - \log \hat p_i = z_j - z_i`, everything stays in log space:
+    As :math:`\log \hat p_j - \log \hat p_y = z_j - z_y`, everything stays in log space:
     :math:`\log \min(1, N_j / N_y)` is written as :math:`\min(\log N_j, \log N_y)`, and the second
     factor likewise. Both work in place: memory traffic is what this loss costs.
     """
@@ -93,7 +94,7 @@ class Seesaw(LongTailLoss):
     -----
     State: ``seen`` ``(C,)``, float64, exact to 2^53.
 
-    Defaults: those of the paper.
+    Defaults: ``p`` and ``q`` those of the paper, ``eps`` that of MMDetection.
 
     As in MMDetection 3.3.0, a batch is counted before it is weighted, and counts and probabilities
     have lower bounds. That code does not add up the counts of several processes; this loss does.

@@ -64,7 +64,7 @@ REMEDIES = {
         lambda gamma: ("icb", {"gamma": gamma, "intra": False}),
     ),
     "focal": Remedy(
-        "focal loss, γ = {strength}: the less sure of a point, the more it counts.",
+        "focal loss, γ = {strength}: a point counts the more, the less probable its class.",
         (0, 0.5, 1, 1.5, 2, 3, 4, 5),
         2,
         lambda gamma: ("focal", {"gamma": gamma}),
