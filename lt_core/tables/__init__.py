@@ -19,7 +19,7 @@ _HOMES = {
     "plans": "TABLES Row Table find_row get names plan plan_all published rows",
     "rendering": "Rendered render render_cost render_differences render_groups"
     " render_frame render_published render_side_by_side render_trace",
-    "sentences": "command coverage flattery provenance ranking remarks significance trade",
+    "sentences": "command commands coverage flattery provenance ranking remarks significance trade",
     "summary": "by_class cells covered differences largest_experiment means repeated title trace",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}

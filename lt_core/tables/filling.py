@@ -11,11 +11,7 @@ import pandas as pd
 from lt_core import errors, training
 from lt_core.runs import default_store, records
 from lt_core.tables.plans import get, plan
-from lt_core.tables.sentences import command
 from lt_core.tables.summary import BLOCK, cells, differences, largest_experiment, means, title
-
-#: How a table is rehearsed on a CPU.
-REHEARSAL = {"model": "resnet_rehearsal", "epochs": 40, "seeds": 3}
 
 
 @dataclass(frozen=True)
@@ -23,15 +19,14 @@ class FilledTable:
     """The cells of a table and the results they come from.
 
     ``main`` are the cells of the experiment with the most runs, which figures draw at
-    ``factor``. ``commands`` repeat the table. ``unfinished`` is what kept runs from being
-    made, for the page to raise at its end.
+    ``factor``. ``unfinished`` is what kept runs from being made, for the page to raise at its
+    end.
     """
 
     cells: pd.DataFrame
     main: pd.DataFrame
     factor: float
     results: records.Results
-    commands: str
     unfinished: errors.LtError | None
 
     @property
@@ -88,21 +83,10 @@ def fill(
     main = largest_experiment(shown)
     factors = set(main["imbalance_factor"])
     factor = 100 if 100 in factors else max(factors, default=100)
-    commands = _commands(table, request, planned)
-    return FilledTable(shown, main, factor, results, commands, unfinished)
+    return FilledTable(shown, main, factor, results, unfinished)
 
 
 def with_company(cells: pd.DataFrame) -> pd.DataFrame:
     """The cells without reduced experiments of one method only, which compare nothing."""
     methods = cells.groupby(list(BLOCK), dropna=False)["method"]
     return cells[cells["full"].astype(bool) | (methods.transform("nunique") > 1)]
-
-
-def _commands(table: str, request: Mapping[str, object], planned: list | None) -> str:
-    entry, small = get(table), {"dataset": get(table).datasets[:1]}
-    lines = {"this page": command(table, request) if planned else "the committed records"}
-    if entry.datasets:
-        lines["in full, on a GPU"] = command(table, small | {"seeds": 3})
-        lines["reduced, on a CPU"] = command(table, small | REHEARSAL)
-    lines |= {name: command(table, {"dataset": name, "seeds": 3}) for name in entry.large}
-    return "\n".join(f"{what + ':':19}{line}" for what, line in lines.items())

@@ -89,7 +89,7 @@ def render_published(table: str) -> Rendered:
         part = part.assign(column=column)
         grid = part.pivot_table("top1", "method", "column", aggfunc="last", sort=False)
         source = ", ".join(pd.unique(part["source"].str.partition(' "')[0]))
-        caption = f"{what}{title(dataset)}: top-1 accuracy in percent, one run each; "
+        caption = f"{what}{title(dataset)}: top-1 accuracy in percent, taken as one run each; "
         grid = grid.map(number, form=".2f").rename_axis(columns=None)
         blocks.append((caption + source, grid.reset_index()))
     return Rendered(tuple(blocks), folded=True)

@@ -14,6 +14,7 @@ import pandas as pd
 
 from lt_core import data
 from lt_core.errors import DataError
+from lt_core.tables.plans import REBALANCED, get
 from lt_core.tables.rendering import SIGNED, duration, number
 from lt_core.tables.statistics import Noise, least_difference
 from lt_core.tables.summary import BLOCK, GROUPS, as_trained, title
@@ -248,6 +249,29 @@ def command(table: str, request: Mapping[str, object]) -> str:
     if not str(request.get("dataset") or "digits").startswith(("digits", "folder:")):
         words.append("--data-root DIR")
     return " ".join(words)
+
+
+def commands(table: str, shown: Mapping[str, pd.DataFrame]) -> str:
+    """The commands that make the runs of ``{what: cells of one experiment}`` again, as Markdown.
+
+    A last one for each data set makes the table in full.
+    """
+    asked = {}
+    for what, part in shown.items():
+        precision = part["precision"].iloc[0]
+        asked[f"as shown, {what}"] = {
+            "dataset": part["dataset"].iloc[0],
+            "imbalance_factors": [float(value) for value in part["imbalance_factor"].unique()],
+            "methods": [*dict.fromkeys(part["method"].str.removesuffix(REBALANCED))],
+            "model": part["model"].iloc[0],
+            "epochs": int(part["epochs"].iloc[0]),
+            "precision": None if precision == "float32" else precision,
+            "seeds": int(part["n"].max()),
+        }
+    for dataset in (*get(table).datasets, *get(table).large):
+        asked[f"in full, {title(dataset)}"] = {"dataset": dataset, "seeds": 3}
+    lines = [f"# {what}\n{command(table, request)}" for what, request in asked.items()]
+    return "```bash\n" + "\n".join(lines) + "\n```"
 
 
 def _where(dataset: str) -> str:
