@@ -94,13 +94,24 @@ def versions() -> dict[str, str]:
     }
 
 
-def hardware(device: torch.device) -> str:
-    """The device's name; for a CPU also the number of threads, which changes sums."""
+def device_name(device: torch.device) -> str:
+    """The device's name; for a CPU also the instructions that PyTorch uses of it.
+
+    Both decide the order of sums, and processors of one name may differ in the second.
+    """
     import torch
 
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{processor()}, {torch.get_num_threads()} threads"
+    return f"{processor()} ({torch.backends.cpu.get_cpu_capability()})"
+
+
+def hardware(device: torch.device) -> str:
+    """The device's name; for a CPU also the number of threads, which changes sums."""
+    import torch
+
+    threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
+    return device_name(device) + threads
 
 
 def when_gone(parent: int, act: Callable[[], None]) -> None:

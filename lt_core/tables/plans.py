@@ -27,10 +27,10 @@ REBALANCED = "+rebalance"
 class Row:
     """A row of a table: a method and its parameters.
 
-    ``published`` is the row's label in the paper's numbers. A row that was ``added`` to the paper's
-    table is part of it on data that the paper did not use, unless rows are asked for by name. A
-    re-balanced row needs no runs: it is computed from those of the row without, which record
-    ``top1_rebalanced``.
+    ``published`` is the row's label in the paper's numbers, empty where the paper's table does not
+    have it. A row that was ``added`` to the paper's table is part of it on data that the paper did
+    not use, unless rows are asked for by name. A re-balanced row needs no runs: it is computed from
+    those of the row without, which record ``top1_rebalanced``.
     """
 
     label: str

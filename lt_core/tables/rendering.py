@@ -129,7 +129,7 @@ def render_differences(differences: pd.DataFrame, baseline: str = "softmax") -> 
 
 
 def render_cost(cells: pd.DataFrame, runs: pd.DataFrame) -> Rendered:
-    """What training cost: by method the median minutes per run, a table for each hardware.
+    """What training cost: by method the median time of a run, a table for each hardware.
 
     ``runs``: records. Runs of one method differ in data; read it as an order of magnitude.
     """
@@ -140,9 +140,10 @@ def render_cost(cells: pd.DataFrame, runs: pd.DataFrame) -> Rendered:
     blocks = []
     for hardware, part in spent.groupby("hardware", sort=False):
         found = part.groupby("method", sort=False)["seconds"].agg(["size", "median"]).reset_index()
-        found["median"] = [number(seconds / 60, ".2f") for seconds in found["median"]]
-        frame = found.rename(columns={"size": "runs", "median": "minutes per run"})
-        about = f"minutes per run on {hardware}: median of wall time; "
+        unit, size = ("minutes", 60) if found["median"].max() >= 60 else ("seconds", 1)
+        found["median"] = [number(seconds / size, ".1f") for seconds in found["median"]]
+        frame = found.rename(columns={"size": "runs", "median": f"{unit} per run"})
+        about = f"{unit} per run on {hardware}: median of wall time; "
         about += f"{duration(part['seconds'].sum())} in all"
         blocks.append((about, frame))
     return Rendered(tuple(blocks))
@@ -255,7 +256,7 @@ def _across(block: pd.DataFrame) -> pd.DataFrame:
 def _caption(block: pd.DataFrame) -> str:
     """What the block is, which rows no paper's table has, and what it may not be compared with."""
     meaning = "top-1 accuracy in percent at the last epoch, mean ± standard deviation of n seeds"
-    added = [] if _is_own(block) else pd.unique(block["method"][block["added"]])
+    added = [] if _is_own(block) else pd.unique(block["method"][~block["in_paper"].astype(bool)])
     ours = f"; not in the paper's table: {', '.join(added)}" if len(added) else ""
     return f"{_what(block)}; {_recipe(block)}; {meaning}{ours}{_comparability(block)}"
 

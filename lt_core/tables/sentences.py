@@ -81,7 +81,7 @@ def ranking(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> st
     two = f"two means of {top['n']} runs" if top["n"] > 1 else "two single runs"
     return (
         f"{text}. One run scatters by {noise.sd:.1f} points about the mean of its row "
-        f"(standard deviation, pooled over all that was run in this way, {noise.df} degrees of "
+        f"(standard deviation, pooled over all rows at this factor, {noise.df} degrees of "
         "freedom; what a seed does to all rows alike is part of it), so chance alone can part "
         f"{two} by {least_difference(noise, top['n'], top['n']):.1f} points. "
         f"{_listed_names(near) or 'No row'} {'are' if len(near) > 1 else 'is'} closer than "
@@ -200,7 +200,7 @@ def flattery(cells: pd.DataFrame) -> str:
     gain = (both["mean_best"] - both["mean"]).round(6) + 0.0  # no minus before a zero
     most = both.loc[gain.idxmax()]
     return (
-        f"Reporting the best epoch on the test set instead of the last would add "
+        f"Reporting the best epoch instead of the last would add to the mean of a row "
         f"{gain.mean():.1f} points on average and {gain.max():.1f} at most "
         f"({_name(most)}{_at(both.loc[[most.name]])})."
     )
@@ -258,6 +258,8 @@ def commands(table: str, shown: Mapping[str, pd.DataFrame]) -> str:
     """
     asked = {}
     for what, part in shown.items():
+        if part.empty:
+            continue
         precision = part["precision"].iloc[0]
         asked[f"as shown, {what}"] = {
             "dataset": part["dataset"].iloc[0],

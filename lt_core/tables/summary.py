@@ -39,7 +39,7 @@ OTHER_IMAGES = "other images than the published list"
 ACCURACIES = ("top1", "top1_rebalanced", "top1_best")
 COLUMNS = (
     *PROTOCOL,
-    *("method", "added", "rebalanced", "full", "network", "n", "planned"),
+    *("method", "added", "in_paper", "rebalanced", "full", "network", "n", "planned"),
     *("mean", "sd", "mean_best"),
     *GROUPS,
     *("pooled_sd", "df", "low", "high", "paper", "verdict", "verdict_best"),
@@ -356,6 +356,7 @@ def _cell(row: Row, runs: pd.DataFrame, entry: Table, noises: Mapping[str, Noise
     return {
         **{name: first[name] for name in PROTOCOL},
         **{"method": f"{row.label}{_unusual(first)}", "added": row.added},
+        "in_paper": not row.added and row.published != "",
         **{"rebalanced": row.rebalanced, "full": _is_full(first), "n": n, "planned": len(runs)},
         "network": first["model"] == entry.network_on(first["dataset"]),
         **{"mean": values.mean(), "sd": sd, "mean_best": best.mean(), **groups},

@@ -10,7 +10,7 @@ import torch
 
 import lt_core
 from lt_core.errors import CheckpointError
-from lt_core.runs import Store
+from lt_core.runs import Store, environment
 from lt_core.training.config import RunConfig
 from lt_core.training.engine import Engine
 
@@ -36,6 +36,7 @@ class Checkpoint:
         self.surroundings = {
             "torch": str(torch.__version__),  # a class of its own, which weights_only refuses
             "device": device.type,
+            "processor": environment.device_name(device),
             "threads": torch.get_num_threads() if device.type == "cpu" else 0,
         }
 
@@ -81,7 +82,7 @@ class Checkpoint:
             if identity.get(name) != expected:
                 raise self._refused(_difference(name, identity.get(name), expected))
         for name, expected in self.surroundings.items():
-            if surroundings.get(name) != expected:
+            if surroundings.get(name, expected) != expected:  # older ones name no processor
                 warnings.warn(
                     f"run {self.key}: resumed with {name} {expected}, was "
                     f"{surroundings.get(name)}; equality with an uninterrupted run is not promised",

@@ -44,9 +44,11 @@ def executed(notebook, parameters):
     ],
 )
 def test_a_notebook_runs_on_a_large_set(table, dataset, methods, tmp_path, monkeypatch):
+    from IPython.display import Markdown
     from matplotlib import pyplot as plt
 
     monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
+    monkeypatch.setattr(Markdown, "__repr__", lambda text: text.data)
     write_listed(monkeypatch, tmp_path, dataset, COUNTS)
     model = "resnet_rehearsal"
     if dataset == "places_lt":  # the recipe begins with a file of weights, made here
@@ -61,7 +63,7 @@ def test_a_notebook_runs_on_a_large_set(table, dataset, methods, tmp_path, monke
         reproducing.notebook_path(),
         {"table": table, **asked, **parameters, "metrics_path": str(metrics)},
     )
-    assert f"{tables.command(table, asked)}\n" in shown
+    assert f"bash\n{tables.command(table, asked)}\n" in shown
     assert ("quarters of the classes" in shown) == (table == "table2")  # the poster's groups
     assert "GENERATED OR INCOMPLETE IMAGES" in shown
     assert "verdict 1" not in shown  # nor the paper's value: it has a column beside a verdict

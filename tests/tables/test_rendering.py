@@ -93,6 +93,13 @@ def test_what_has_no_number_is_shown_as_a_dash():
     assert frame.set_index("method").loc["gala", "paper 100"] == "–"  # not in the paper's table
 
 
+def test_a_row_that_the_paper_does_not_have_is_named():
+    plan = tables.plan("table1", "digits", [100], seeds=1)
+    ((caption, _),) = tables.render(tables.cells(records(plan), "table1", plan)).blocks
+    added = "gala, gala+rebalance, ldam, balanced_softmax, logit_adjustment, gcl"
+    assert f"; not in the paper's table: {added}" in caption
+
+
 def test_a_row_that_was_asked_for_by_name_is_not_said_to_be_in_the_papers_table():
     plan = tables.plan("gala", "digits", [100], ["softmax", "gcl", "gcl+rebalance"], seeds=2)
     shown = tables.cells(records(plan), "gala", plan, methods=["gcl+rebalance"])
@@ -150,7 +157,9 @@ def test_cost_counts_a_run_once_and_names_the_hardware():
     ((caption, cost),) = tables.render_cost(shown, frame).blocks
     assert caption == "minutes per run on a core: median of wall time; 9.0 minutes in all"
     assert cost.set_index("method")["runs"].to_dict() == {"softmax": 4, "gala": 2}
-    assert set(cost["minutes per run"]) == {"1.50"}
+    assert set(cost["minutes per run"]) == {"1.5"}
+    ((_, quick),) = tables.render_cost(shown, frame.assign(seconds=4.0)).blocks
+    assert set(quick["seconds per run"]) == {"4.0"}
 
 
 def test_one_epoch_is_one():

@@ -190,7 +190,7 @@ def test_flattery_by_hand():
     assert "not known" in tables.flattery(shown(finished=0))
     level = shown()
     level["mean_best"] = level["mean"] - 1e-14  # rounding, not a loss
-    assert "would add 0.0 points on average and 0.0 at most" in tables.flattery(level)
+    assert "a row 0.0 points on average and 0.0 at most" in tables.flattery(level)
 
 
 def test_command_repeats_the_request():

@@ -213,6 +213,16 @@ def test_more_epochs_are_another_run(tmp_path):
     assert numbers(run) == numbers(trained(long, tmp_path / "reference"))
 
 
+def test_another_processor_is_warned_of_and_named_in_the_record(tmp_path, monkeypatch):
+    config = tiny(epochs=2)
+    with pytest.raises(loop.Unfinished):
+        train(config, tmp_path, device="cpu", deadline=0.0)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "ANOTHER")
+    with pytest.warns(UserWarning, match=r"resumed with processor .* \(ANOTHER\), was"):
+        run = train(config, tmp_path, device="cpu")
+    assert "(ANOTHER), " in run.record["hardware"]
+
+
 def test_another_number_of_threads_is_warned_of(tmp_path):
     config = tiny(epochs=2)
     with pytest.raises(loop.Unfinished):
