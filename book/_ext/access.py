@@ -40,6 +40,10 @@ def table(match):
                 cell.string = name.get_text()
             head.pop().decompose()
     last = head[-1].find_all("th")
+    for cells in zip(*rows, strict=True):
+        if max(len(cell.get_text()) for cell in cells) > 40:
+            for cell in cells:
+                cell["class"] = "sentence"
     columns = list(zip(last[-width:], zip(*rows, strict=True), strict=True)) if width else []
     firsts = tree.tbody.find_all("th")
     if len(firsts) == len(rows) and len(last) == width + 1:  # one heads each row
@@ -66,10 +70,13 @@ VERBATIM = (nodes.FixedTextElement, nodes.literal, nodes.math, nodes.math_block,
 
 
 def numbers(app, doctree, docname):
-    """Of numbers in sentences: a true minus, and a space before the sign of percent."""
+    """Of numbers in sentences: a true minus, and no break beside %, ± and the = of a letter."""
     for text in list(doctree.findall(nodes.Text)):
         shown, above = re.sub(r"(?<=\d) ?%", "\N{NO-BREAK SPACE}%", text), text.parent
         shown = re.sub(r"(?<![^\s(\[])-(?=\.?\d)", "\N{MINUS SIGN}", shown)
+        shown = re.sub(
+            r" ± |(?<=\b\w) = (?=[.\d\u2212])", lambda tie: f"\xa0{tie[0].strip()}\xa0", shown
+        )
         while above and not isinstance(above, VERBATIM):
             above = above.parent
         if not above and shown != text:

@@ -42,7 +42,8 @@ def equalization(
         Bool or 0/1; none leaves nothing out.
     form : {"softmax", "sigmoid"}
         As above, or one-vs-all, which draws nothing:
-        :math:`\sum_j (1 - \text{rare}_j [j \ne y])\, \mathrm{BCE}(\mathrm{sigmoid}(z_j), [j = y])`.
+        :math:`\mathrm{BCE}(\mathrm{sigmoid}(z_j), [j = y])`, summed over the target and all
+        classes that are not rare.
     """
     own = target.unsqueeze(1)
     if form == "sigmoid":

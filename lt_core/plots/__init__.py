@@ -169,6 +169,8 @@ def accuracy_by_class_rank(
     for ax in scaled:
         ax.tick_params(labelleft=True)
         ax.set_ylabel("accuracy, %")
+    if columns > 2:  # beside the training images, whose scale is not its own
+        axes[0, 2].tick_params(labelleft=True, labelsize=7, pad=1)
     for ax in panels[-columns:]:  # the lowest of each column
         ax.set_xlabel("class rank")
         ax.tick_params(labelbottom=True)

@@ -20,7 +20,10 @@ from lt_core.runs import environment
 nbformat = pytest.importorskip("nbformat", reason="needs the notebooks extra")
 pytest.importorskip("jupyter_book", reason="needs the book extra")
 
-HOME = "# Home\n\nSee {doc}`/notebooks/one` and $x^2$, from -1.5 to 82%, not `-1 5%`.\n"
+HOME = (
+    "# Home\n\nSee {doc}`/notebooks/one` and $x^2$, from -1.5 to 82%, not `-1 5%`.\n\n"
+    "86 ± 1 at p = .5.\n"
+)
 TOC = "format: jb-book\nroot: book/index\nchapters:\n  - file: notebooks/one\n"
 DRAWING = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()\nprint(6 * 7, 'words')"
 NAMED = {"figure": {"name": "a-line", "caption": "A line."}, "image": {"alt": "It rises."}}
@@ -166,7 +169,8 @@ KEYS = 'pd.DataFrame({"run": ["1234567890ab"]}, ["icb"]).rename_axis("method")'
 
 
 def test_tables_have_one_look_and_pages_need_no_network(root):
-    write_notebook(root, FRAME, COUNTS, KEYS)
+    long = 'pd.DataFrame({"why": ["long " * 9]}, ["icb"]).rename_axis("method")'
+    write_notebook(root, FRAME, COUNTS, KEYS, long)
     book.build(root)
     html = root / "_build/html"
     page = (html / "notebooks/one.html").read_text()
@@ -175,16 +179,18 @@ def test_tables_have_one_look_and_pages_need_no_network(root):
     assert rows[0] == f"<th>method</th>{heading}gain</th><th>of</th>{heading}nats</th>"
     assert '<td class="number">−1.5</td><td>a</td>' in rows[1]
     assert "<td>-b</td>" in rows[2]
-    assert len(rows) == 7
+    assert len(rows) == 9
     assert rows[3] == f"{heading}images</th>{heading}runs</th>"
     assert rows[4] == f'{heading}12,406</th><td class="number">8</td>'
     assert rows[6] == "<th>icb</th><td>1234567890ab</td>"  # the key of a run is no number
+    assert re.search(r'<td class="sentence">(long ?){9}</td>', page)
     assert "<style scoped" not in page
     assert (html / "_static/scripts/fontawesome.js").stat().st_size == 0
     home = (html / "book/index.html").read_text()
     assert ("tex-chtml" in page, "tex-chtml" in home) == (0, 1)
     assert "from \N{MINUS SIGN}1.5 to 82\N{NO-BREAK SPACE}%, not" in home
     assert re.search(r'class="together">\S*[^<]*x\^2[^<]*</span>,</span> from', home)
+    assert "86\xa0±\xa01 at p\xa0=\xa0.5." in home
     assert "-1 5%" in re.sub("<[^>]*>", "", home)
     assert "See" in (html / "_static/excerpts.js").read_text()
     assert "excerpts.js" in (html / "search.html").read_text()

@@ -45,39 +45,39 @@ _TENTHS = tuple(tenth / 10 for tenth in range(21))
 REMEDIES = {
     "softmax": Remedy("softmax as it is.", (0,), 0, lambda _: ("softmax", {})),
     "weight": Remedy(
-        "class weights (1 − β) / (1 − βⁿ) for n points, β = {strength}.",
+        "class weights (1 − β) / (1 − βⁿ) for n points, β = {strength}.",
         (0, 0.5, 0.8, 0.9, 0.95, 0.99, 0.999, 0.9999),
         0.9999,
         lambda beta: ("effective_number", {"beta": beta}),
     ),
     "prior": Remedy(
-        "τ = {strength} times the log of a class's share added to its logit.",
+        "τ = {strength} times the log of a class's share added to its logit.",
         _TENTHS,
         1,
         lambda tau: ("logit_adjustment", {"tau": tau}),
     ),
     "margin": Remedy(
-        "γ = {strength} times the log of how much rarer a class is, taken off its logit for "
+        "γ = {strength} times the log of how much rarer a class is, taken off its logit for "
         "the points of more frequent classes.",
         _TENTHS,
         0.8,
         lambda gamma: ("icb", {"gamma": gamma, "intra": False}),
     ),
     "focal": Remedy(
-        "focal loss, γ = {strength}: a point counts the more, the less probable its class.",
+        "focal loss, γ = {strength}: a point counts the more, the less probable its class.",
         (0, 0.5, 1, 1.5, 2, 3, 4, 5),
         2,
         lambda gamma: ("focal", {"gamma": gamma}),
     ),
     "ICB": Remedy(
-        "the margin at γ = {strength}, and each point weighted by how rare its difficulty is "
+        "the margin at γ = {strength}, and each point weighted by how rare its difficulty is "
         "within its class.",
         _TENTHS,
         0.8,
         lambda gamma: ("icb", {"gamma": gamma}),
     ),
     "GALA": Remedy(
-        "λ = {strength} times the log of the gradient that a class has gathered, added to its "
+        "λ = {strength} times the log of the gradient that a class has gathered, added to its "
         "logit.",
         _TENTHS,
         1,
