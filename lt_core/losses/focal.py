@@ -85,7 +85,7 @@ class Focal(LongTailLoss):
     -----
     Defaults: ``gamma`` 1 is LDAM-DRW's; the original, for detectors, recommends 2. The original
     is one-vs-all, which is ``effective_number`` with ``form="focal"`` and ``beta=0``, but for its
-    constant :math:`\alpha`.
+    weight on objects against background.
 
     Examples
     --------
