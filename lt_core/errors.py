@@ -14,10 +14,10 @@ LONGEST = 2000
 
 
 class LtError(Exception):
-    """Base of all errors that the command line prints as one line.
+    r"""Base of all errors that the command line prints as one line.
 
     Line breaks and bytes that are no text, which the name of a file may hold, are written as
-    ``\\n`` and ``\\udce9``, and the middle of a very long message is left out.
+    ``\n`` and ``\udce9``, and the middle of a very long message is left out.
     """
 
     exit_code = 1

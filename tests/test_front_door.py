@@ -29,7 +29,7 @@ SAID = {
         ("table1", "softmax", RESNET32),
     ],
     r"one seed, ([\d.]+) %, where the poster": [("table1", "softmax", FULL)],
-    r"reach ([\d.]+) % and ([\d.]+) % in the same.*?GALA ([\d.]+) % \(([\d.]+) % with": [
+    r"reach ([\d.]+) % and ([\d.]+) % in the .*?GALA ([\d.]+) % \(([\d.]+) % with": [
         ("table1", "logit_adjustment", SMALL),
         ("table1", "balanced_softmax", SMALL),
         ("table1", "gala", SMALL),
