@@ -26,6 +26,8 @@ def table(match):
     """A table of a cell: columns of numbers marked, a true minus, one header row if it can be."""
     tree = BeautifulSoup(match[0], "html.parser").table
     del tree["border"]
+    for caption in tree.find_all("caption", string=True):
+        caption.string = re.sub(r"(?<=\d) (?=%)|(?<=±) |(?<=factor) ", "\xa0", caption.string)
     tree["class"] = ["lt-table", "tex2jax_ignore", "mathjax_ignore"]
     head = tree.thead.find_all("tr")
     rows = [row.find_all("td") for row in tree.tbody.find_all("tr")]

@@ -113,8 +113,10 @@ class LongTailLoss(nn.Module, abc.ABC):
         return reduce(*self._each(logits, target, **draws), self.reduction)
 
     def mixed(self, logits: Tensor, target: Tensor, other: Tensor, share: Tensor) -> Tensor:
-        r"""Loss of images mixed from two: :math:`\text{share}_i\, \ell(z_i, y_i) +
-        (1 - \text{share}_i)\, \ell(z_i, \text{other}_i)`; ``share`` and ``other`` are ``(N,)``.
+        r"""Loss of images mixed by ``share`` ``(N,)``; ``other`` ``(N,)`` are the second labels.
+
+        .. math:: &\text{share}_i\, \ell(z_i, y_i) \\
+                  &+ (1 - \text{share}_i)\, \ell(z_i, \text{other}_i)
 
         The weights are mixed like the losses before the reduction. Statistics count every image
         twice, in full under either label, as in published loops, which call the loss twice; where

@@ -25,7 +25,8 @@ def inverse_frequency_weights(class_counts: Tensor) -> Tensor:
 def class_balanced(logits: Tensor, target: Tensor, class_weight: PerClass) -> tuple[Tensor, Tensor]:
     r"""Softmax cross-entropy weighted per class.
 
-    .. math:: \ell = -w_y \log p_y, \qquad w_c = \frac{C / n_c}{\sum_k 1 / n_k}
+    .. math:: \ell &= -w_y \log p_y \\
+              w_c &= \frac{C / n_c}{\sum_k 1 / n_k}
 
     Gradient: :math:`w_y (p_j - [j = y])`. The weight scales a sample's whole pull and all its
     pushes alike; it cannot change who pushes whom.

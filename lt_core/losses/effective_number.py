@@ -39,8 +39,8 @@ def effective_number(
 ) -> tuple[Tensor, Tensor]:
     r"""Cross-entropy weighted by the inverse effective number of samples.
 
-    .. math:: \ell = -w_y \log p_y, \qquad w_c \propto \frac{1-\beta}{1-\beta^{n_c}},
-              \quad \sum_c w_c = C
+    .. math:: \ell &= -w_y \log p_y \\
+              w_c &\propto \frac{1-\beta}{1-\beta^{n_c}}, \quad \sum_c w_c = C
 
     Gradient: :math:`w_y (p_j - [j = y])`. With :math:`n \ll 1/(1-\beta)` the weight is inverse
     frequency; above that, more images of a class no longer count as more.

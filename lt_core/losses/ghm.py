@@ -27,7 +27,8 @@ def ghm(
 ) -> tuple[Tensor, Tensor]:
     r"""GHM-C: the more samples have a gradient like its own, the less a sample weighs.
 
-    .. math:: \ell = -W \log p_y, \qquad W = \frac{N}{K\,R_{b(g)}}, \qquad g = 1 - p_y
+    .. math:: \ell &= -W \log p_y \\
+              W &= \frac{N}{K\,R_{b(g)}}, \qquad g = 1 - p_y
 
     with :math:`b(g)` the bin of g among K equal bins over [0, 1], :math:`R_b` the samples in bin b
     and :math:`N` those in all bins, both a moving average over batches that counts the batch
