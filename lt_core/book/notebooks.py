@@ -29,6 +29,7 @@ from lt_core.book.process import (
     finished,
     one_line,
     read_status,
+    say_stopped,
     sha256,
     tags,
     write,
@@ -224,6 +225,8 @@ def _supervise(
                 except subprocess.TimeoutExpired:  # a cell that does not answer
                     child.kill()
                     child.wait()
+            if child.returncode not in (0, errors.BusyError.exit_code):
+                say_stopped(Path(job["output"]))
         log.seek(0)
         return child.returncode, log.read()
 

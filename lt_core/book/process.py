@@ -142,17 +142,25 @@ def _place(number: int, cell) -> dict:
     return {"cell": number, "line": cell.source.strip().splitlines()[0][:60]}
 
 
-def _stop_alone() -> None:
+def _stop_alone(output: Path) -> None:
     """The caller is gone, and nobody waits for this notebook any more."""
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(STOP_SECONDS)
+    say_stopped(output)
     os._exit(STOPPED)  # the kernel follows its parent by itself
+
+
+def say_stopped(output: Path) -> None:
+    """Of an execution that had to be killed, so that no status says it is running for ever."""
+    status = read_status(output) or {}
+    if status.get("state") == "running":
+        write(beside(output, ".status.json"), json.dumps(status | {"state": "stopped"}, indent=1))
 
 
 def _main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the kernel would go on alone
     job = json.loads(sys.stdin.buffer.read())
-    environment.when_gone(job["parent"], _stop_alone)
+    environment.when_gone(job["parent"], lambda: _stop_alone(Path(job["output"])))
     try:
         return _execute(job)
     except OSError as error:  # of the output and what lies beside it

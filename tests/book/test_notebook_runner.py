@@ -441,11 +441,23 @@ def sleeping(tmp_path):
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGKILL"])
 def test_no_process_outlives_its_caller(tmp_path, sleeping, name):
     sleeping.send_signal(getattr(signal, name))
-    assert sleeping.wait(20) != 0
-    wait_until(lambda: not kernels_of(tmp_path))
+    assert sleeping.wait(60) != 0
+    wait_until(lambda: not kernels_of(tmp_path), 60)
     assert not (tmp_path / "out.ipynb").exists()
     status = notebooks.read_status(tmp_path / "out.ipynb")
     assert status["state"] == "stopped"
+
+
+def test_a_notebook_that_had_to_be_killed_is_not_said_to_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(notebooks, "STOP_SECONDS", 0)  # it has no time to say so itself
+    path, output, begun = written(tmp_path / "x.ipynb", SLEEPER), tmp_path / "out.ipynb", "begun"
+    stop = threading.Event()
+    threading.Thread(
+        target=lambda: (wait_until((tmp_path / begun).exists, 60), stop.set()), daemon=True
+    ).start()
+    with pytest.raises(notebooks.NotebookStopped):
+        notebooks.run(path, output, {"name": str(tmp_path / begun)}, stop=stop)
+    assert notebooks.read_status(output)["state"] == "stopped"
 
 
 def test_the_runner_killed_leaves_no_kernel_and_no_result(tmp_path, sleeping):
@@ -455,8 +467,9 @@ def test_the_runner_killed_leaves_no_kernel_and_no_result(tmp_path, sleeping):
         if b"lt_core.book.process" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
     os.kill(runner[0], signal.SIGKILL)
-    assert sleeping.wait(20) == notebooks.NotebookStopped.exit_code
+    assert sleeping.wait(60) == notebooks.NotebookStopped.exit_code
     assert b"ended with signal 9" in sleeping.stdout.read()
+    assert notebooks.read_status(tmp_path / "out.ipynb")["state"] == "stopped"
     wait_until(lambda: not kernels_of(tmp_path))
     assert notebooks.finished(tmp_path / "out.ipynb") is None
 
