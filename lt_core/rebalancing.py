@@ -82,7 +82,7 @@ def adjust_logits(logits: Scores, class_counts: PerClass, tau: float = 1.0) -> S
     a loss that already adjusts for the prior, this corrects a second time). It looks at one
     test image at a time. For another known test prior, multiply the scores' softmax by it.
 
-    .. math:: \text{score}_j = z_j - \tau \log \pi_j, \qquad \pi = n / \textstyle\sum_c n_c
+    .. math:: \text{score}_j = z_j - \tau \log \pi_j, \qquad \pi_j = n_j / \textstyle\sum_c n_c
 
     ``logits`` ``(N, C)``; ``class_counts`` ``(C,)``, each at least 1; ``tau`` unitless, 0
     changes nothing, 1 is Bayes' rule. Source: Menon et al. 2021, arXiv:2007.07314, whose

@@ -151,7 +151,7 @@ def _stop_alone(output: Path) -> None:
 
 
 def say_stopped(output: Path) -> None:
-    """Of an execution that had to be killed, so that no status says it is running for ever."""
+    """Set the status to stopped where an execution ended without saying so itself."""
     status = read_status(output) or {}
     if status.get("state") == "running":
         write(beside(output, ".status.json"), json.dumps(status | {"state": "stopped"}, indent=1))

@@ -121,9 +121,10 @@ class ICB(LongTailLoss):
     poster gives no ``bins`` and no ``memory``: 12 is our choice, and 1 was chosen on held-out
     images (digits at factors 50 and 10, three seeds, among 1, 20, 200 and 2,000).
 
-    On digits the network became much worse with a memory of 20 and more, on CIFAR-10 hardly with
-    one of 20: the weight flattens the difficulty of a category, so that each part of the range of g
-    keeps its share of the total weight, however many samples have been learned and left it.
+    On digits the network became much worse with a memory of 20 and more: the weight flattens the
+    difficulty of a category, so that each part of the range of g keeps its share of the total
+    weight, however many samples have been learned and left it. On CIFAR-10 a memory of 20 made
+    hardly any difference; more was not tried there.
 
     How near the mean weight of a category comes to 1 was measured on stationary streams (all
     densities, memories from 1 to 2,000, from the first sample on, whether a batch holds 16 samples

@@ -28,7 +28,7 @@ def logit_adjustment(logits: Tensor, target: Tensor, shift: PerClass) -> tuple[T
     r"""Softmax cross-entropy with a margin between each pair of classes.
 
     .. math:: \ell &= -\log \mathrm{softmax}(z + \tau \log \pi)_y \\
-              \pi &= n / \textstyle\sum_c n_c
+              \pi_j &= n_j / \textstyle\sum_c n_c
 
     Gradient: :math:`\tilde p_j - [j = y]`, :math:`\tilde p = \mathrm{softmax}(z + \tau\log\pi)`: at
     equal logits a rare class is pushed down less as a negative and pulled up more as a target,
