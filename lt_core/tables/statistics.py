@@ -147,8 +147,8 @@ def compare_methods(runs: pd.DataFrame, baseline: str, value: str = "top1") -> p
     .. math:: \text{acc} = \mu_\text{method} + \rho_\text{seed} + \varepsilon
 
     fitted by least squares with one residual for all methods; the :math:`\mu` of a method less
-    that of ``baseline`` is its ``difference``, with a 95 % interval ``low``, ``high`` for it alone, a
-    two-sided ``p`` and ``p_holm``, adjusted for the number of methods (Holm 1979). Runs may be
+    that of ``baseline`` is its ``difference``, with a 95 % interval ``low``, ``high`` for it alone,
+    a two-sided ``p`` and ``p_holm``, adjusted for the number of methods (Holm 1979). Runs may be
     missing. ``runs`` has the columns ``method``, ``seed`` and ``value``, a row per run.
 
     Returns a frame indexed by method, best first; empty without a run of ``baseline``.
