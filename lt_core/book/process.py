@@ -158,7 +158,8 @@ def say_stopped(output: Path) -> None:
 
 
 def _main() -> int:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the kernel would go on alone
+    for number in (signal.SIGTERM, signal.SIGINT):  # a shell's background job ignores the second
+        signal.signal(number, signal.default_int_handler)  # else the kernel would go on alone
     job = json.loads(sys.stdin.buffer.read())
     environment.when_gone(job["parent"], lambda: _stop_alone(Path(job["output"])))
     try:

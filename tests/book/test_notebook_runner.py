@@ -406,7 +406,8 @@ def test_another_thread_can_stop_a_notebook(tmp_path, monkeypatch):
 
 SLEEPER = "open(name, 'w').close()\nimport time; time.sleep(60)"
 CALL = """\
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as if not in a shell's background
 from lt_core import errors
 from lt_core.book import notebooks
 try:
