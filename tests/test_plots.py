@@ -73,7 +73,7 @@ def test_end_labels_do_not_overlap(yscale):
     assert len(boxes) == 9
     assert all(low.y1 <= high.y0 + 1 for low, high in pairwise(boxes))
     inside = ax.get_window_extent()
-    assert all(inside.y0 - 12 <= box.y0 and box.y1 <= inside.y1 + 12 for box in boxes)
+    assert all(inside.y0 - 9 <= box.y0 and box.y1 <= inside.y1 + 9 for box in boxes)
 
 
 def test_a_line_that_ends_in_nothing_has_no_label():
