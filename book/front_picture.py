@@ -29,7 +29,7 @@ def main() -> None:
     cells = tables.cells(results.runs, "table1", plan)
     counts, curves = tables.by_class(cells, 100, results.classes)
     rank = np.arange(len(counts))
-    fig, ax = plt.subplots(figsize=(4.6, 2.7))
+    fig, ax = plt.subplots(figsize=(4.5, 2.7))
     percent = {said: 100 * curves[name] for name, said in LOSSES.items()}
     images = {"xticks": rank[::3], "xticklabels": [f"{count:,}" for count in counts[::3]]}
     ylim = {"xlim": (0, len(counts) - 1), "ylim": (0, 100)}

@@ -118,12 +118,14 @@ def test_its_results_are_finite_numbers(path):
 @pytest.mark.parametrize("path", ci_book.NOTEBOOKS, ids=lambda path: path.stem)
 @pytest.mark.slow
 def test_its_figures_fit_a_phone(path):
-    """At most 335 points wide: the page draws them at .78 of their size on 390 pixels."""
+    """At most 329 points wide: .88 of their size on a phone's 390 pixels, no text below 10."""
     shown = [output for cell in cells(ci_book.executed()[path], "code") for output in cell.outputs]
     drawings = [o.data["image/svg+xml"] for o in shown if "image/svg+xml" in o.get("data", {})]
     assert drawings or not path.name[0].isdigit()  # every chapter draws
     widths = [float(re.search(r'<svg [^>]*?width="([\d.]+)pt"', each)[1]) for each in drawings]
-    assert max(widths, default=0) <= 335, widths
+    assert max(widths, default=0) <= 329, widths
+    texts = [re.findall(r"scale\((0\.\d+) -0\.\d+\)", each) for each in drawings]  # glyph by glyph
+    assert min((100 * float(size) for text in texts for size in text), default=9) >= 8.5
 
 
 def test_what_a_table_says_of_own_images_names_no_other_data():

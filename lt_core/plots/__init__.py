@@ -91,17 +91,17 @@ def class_profile(ax: Axes, class_counts: Sequence[int], small: bool = False) ->
     ax.plot(rank, counts, ":", color="0.62", linewidth=1)
     ax.scatter(rank, counts, color=rank_colors(len(counts)), s=8 if len(counts) < 50 else 2)
     ax.set(yscale="log", xlabel="class rank", ylabel="training images")
-    ax.set_ylim(min(0.7, 0.7 * counts[-1]), counts[0] * (12 if small else 4))
+    ax.set_ylim(min(0.7, 0.7 * counts[-1]), counts[0] * (30 if small else 4))
     middles = []
     for number, (name, first, last) in enumerate(_group_ranges(counts)):
-        height = counts[0] * (2.2 if number % 2 == 0 or not small else 6)
-        at = {"ha": "center", "va": "center", "fontsize": 6.5 if small else 8}
+        height = counts[0] * (12 if small and number % 2 else 3 if small else 2.2)
+        at = {"ha": "center", "va": "center", "fontsize": 8.5}
         at["bbox"] = {"facecolor": "white", "linewidth": 0, "pad": 0.5}  # over the borders
         ax.text((first + last) / 2, height, name, **at)
         middles.append((first + last) / 2)
     _group_borders(ax, counts)
     # All ranks, and at each end half a group's name.
-    margin, room = 0.5 + 0.02 * len(counts), (0.2 if small else 0.06) * len(counts)
+    margin, room = 0.5 + 0.02 * len(counts), (0.3 if small else 0.06) * len(counts)
     ax.set_xlim(min(-margin, middles[0] - room), max(len(counts) - 1 + margin, middles[-1] + room))
 
 
@@ -158,19 +158,19 @@ def accuracy_by_class_rank(
         ax.fill_between(rank, mean - deviation, mean + deviation, color="0.8", linewidth=0)
         ax.plot(rank, mean, color="0.4", linewidth=0.6)
         ax.scatter(rank, mean, color=rank_colors(len(rank)), s=9, zorder=3)
-        heads.append(ax.set_title(plain(label, 24).replace("+", "\n+"), fontsize=8))
+        heads.append(ax.set_title(plain(label, 24).replace("+", "\n+"), fontsize=8.5))
         ax.set(ylim=(-3, 104), yticks=(0, 50, 100))
         ax.tick_params(labelleft=False)
         _group_borders(ax, counts[order])
     class_profile(axes[0, 0], counts, small=True)
     axes[0, 0].set(ylabel="images", xlabel="")
-    axes[0, 0].set_title("training images", fontsize=8)
+    axes[0, 0].set_title("training images", fontsize=8.5)
     scaled = axes[1:, 0] if rows > 1 else panels[:1]  # the first panel of each row
     for ax in scaled:
         ax.tick_params(labelleft=True)
         ax.set_ylabel("accuracy, %")
     if columns > 2:  # beside the training images, whose scale is not its own
-        axes[0, 2].tick_params(labelleft=True, labelsize=7, pad=1)
+        axes[0, 2].tick_params(labelleft=True, pad=1)
     for ax in panels[-columns:]:  # the lowest of each column
         ax.set_xlabel("class rank")
         ax.tick_params(labelbottom=True)
@@ -183,14 +183,15 @@ def accuracy_by_class_rank(
         drawn = {plain(baseline, 16): Line2D([], [], color=BASELINE_COLOR), **drawn}
     if seeds[-1] > 1:
         drawn["± 1 sd"] = Patch(color="0.8")
-    at = {"loc": "center left", "borderaxespad": 0, "handlelength": 1.6, "alignment": "left"}
-    sizes = {"fontsize": 7, "title_fontsize": 7}
-    key = axes[0, 1].legend(drawn.values(), drawn.keys(), title=note, **at, **sizes)
+    at = {"loc": "center left", "bbox_to_anchor": (-0.03, 0.5), "borderaxespad": 0}
+    narrow = {"handlelength": 1.1, "handletextpad": 0.5, "borderpad": 0, "alignment": "left"}
+    key = axes[0, 1].legend(drawn.values(), drawn.keys(), title=note, **at, **narrow)
     key.set_in_layout(rows == 1)  # else its column would be wider than the others
+    figure.get_layout_engine().set(w_pad=0.015)
     figure.draw_without_rendering()
     for ax, head in zip(panels, heads, strict=True):
         room = ax.get_window_extent().width / max(head.get_window_extent().width, 1)
-        head.set_fontsize(8 * min(1, room))  # no wider than its panel
+        head.set_fontsize(8.5 * min(1, room))  # no wider than its panel
     return figure
 
 

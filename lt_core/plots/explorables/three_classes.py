@@ -15,7 +15,7 @@ from lt_core import losses
 from lt_core.data import class_counts
 from lt_core.errors import ConfigError
 from lt_core.plots.explorables.figure import Explorable, colors, rounded
-from lt_core.plots.styling import rank_colors
+from lt_core.plots.styling import METHOD_COLOR, rank_colors
 
 NAMES = ("head", "middle", "tail")
 CENTERS = ((-0.9, -0.6), (1.0, -0.7), (0.1, 1.0))
@@ -201,7 +201,8 @@ def _picture(trained: dict[str, dict]) -> Figure:
         ax.imshow(region, extent=[-LIMIT, LIMIT] * 2, origin="lower", alpha=0.25)
         counts = class_counts(3, HEAD, 1 if name == "equal counts" else FACTOR)
         for k, (own, count) in enumerate(zip(points()[0], counts, strict=True)):
-            ax.scatter(*own[:count].T, 12, [rank_colors(3)[k]], marker="os^"[k])
+            edge = {"edgecolor": METHOD_COLOR, "linewidth": 0.5}
+            ax.scatter(*own[:count].T, 12, [rank_colors(3)[k]], marker="os^"[k], **edge)
         recall = zip(NAMES, 100 * found["recall"], strict=True)
         told = ", ".join(f"{each} {share:.1f} %" for each, share in recall)
         ax.set(xticks=[], yticks=[])
