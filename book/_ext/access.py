@@ -1,5 +1,6 @@
 """Sphinx extension: pages say to a screen reader what they say to the eye, tables in one look."""
 
+import html
 import re
 
 from bs4 import BeautifulSoup
@@ -19,6 +20,8 @@ ALONE = re.compile(r"(?:< |[-\u2212+])?[\d.,]*\d(?: ?%)?$")  # a number and noth
 LIGHT_ON_PAPER = """{ const page = document.documentElement.dataset; let theme;
 addEventListener("beforeprint", () => { theme = page.theme; page.theme = "light"; });
 addEventListener("afterprint", () => { page.theme = theme; }); }"""
+NAME = re.compile(r"\b[A-Z]\w*-(?:\d+|LT)\b")  # CIFAR-10, ImageNet-LT
+SUMMARY = re.compile(r"(?<=<summary>)[^<]+(?=</summary>)")
 NOTHING = ("\N{EN DASH}", "NaN", "None", "")
 
 
@@ -58,13 +61,21 @@ def table(match):
             for cell in cells:
                 cell["class"] = "number"
                 cell.string = re.sub(r"^-(?=[.\d])", "\N{MINUS SIGN}", cell.get_text())
+    for text in tree.find_all(string=NAME):
+        text.replace_with(BeautifulSoup(unbroken(html.escape(text)), "html.parser"))
     return str(tree)
+
+
+def unbroken(text):
+    """HTML of a text in which the names of data sets stay on one line."""
+    return NAME.sub(r'<span class="together">\g<0></span>', text)
 
 
 def mend(app, pagename, templatename, context, doctree):
     if "body" in context:
         body = STYLE.sub("", context["body"].replace(LABEL, "<summary>"))
-        context["body"] = CORNER.sub(r"<td\1></td>", ROLES.sub("", TABLE.sub(table, body)))
+        body = SUMMARY.sub(lambda text: unbroken(text[0]), TABLE.sub(table, body))
+        context["body"] = CORNER.sub(r"<td\1></td>", ROLES.sub("", body))
 
 
 #: Text that is shown as it is.
@@ -83,6 +94,20 @@ def numbers(app, doctree, docname):
             above = above.parent
         if not above and shown != text:
             text.parent.replace(text, nodes.Text(shown))
+
+
+def names(app, doctree, docname):
+    """The name of a data set stays on one line."""
+    for text in list(doctree.findall(nodes.Text)):
+        above, parts = text.parent, NAME.split(text)
+        while above and not isinstance(above, (*VERBATIM, nodes.title, nodes.reference)):
+            above = above.parent
+        if not above and len(parts) > 1:
+            found = [nodes.inline("", name, classes=["together"]) for name in NAME.findall(text)]
+            new = [nodes.Text(parts[0])]
+            for name, part in zip(found, parts[1:], strict=True):
+                new += [name, nodes.Text(part)]
+            text.parent.replace(text, new)
 
 
 def marks(app, doctree, docname):
@@ -104,6 +129,7 @@ def marks(app, doctree, docname):
 def setup(app):
     app.add_js_file(None, body=LIGHT_ON_PAPER)
     app.connect("doctree-resolved", numbers)
+    app.connect("doctree-resolved", names)
     app.connect("doctree-resolved", marks)
     app.connect("html-page-context", mend, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
