@@ -1,7 +1,7 @@
 """Records: one row per run, in a CSV file that can be read, compared and committed.
 
-A store is large and stays where it was made; its records are small and are committed. A
-records file ``NAME.csv`` comes with ``NAME_classes.csv`` (one row per run and class) and
+A store is large and stays where it was made; its records are small and are committed. Beside
+a records file ``NAME.csv`` are written ``NAME_classes.csv`` (one row per run and class) and
 ``NAME_history.csv`` (one row per run and epoch).
 """
 
