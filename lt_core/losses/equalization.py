@@ -25,12 +25,12 @@ def equalization(
 ) -> tuple[Tensor, None]:
     r"""Softmax cross-entropy that leaves negatives of rare classes out at random.
 
-    .. math:: \ell &= -\log \frac{e^{z_y}}{\sum_k w_k e^{z_k}} \\
-              w_k &= 1 - \text{draw}_k\, \text{rare}_k\, [k \ne y]
+    .. math:: \ell &= -\log \frac{e^{z_y}}{\sum_k h_k e^{z_k}} \\
+              h_k &= 1 - \text{draw}_k\, \text{rare}_k\, [k \ne y]
 
     :math:`\text{rare}_k` is 1 for a rare class and 0 for others; :math:`\text{draw}_k` is 0 or 1,
     drawn for each sample and class. Gradient: :math:`\tilde p_j - [j = y]` with
-    :math:`\tilde p_j \propto w_j e^{z_j}`: a negative that is left out gets none.
+    :math:`\tilde p_j \propto h_j e^{z_j}`: a negative that is left out gets none.
 
     Parameters
     ----------

@@ -28,15 +28,15 @@ def seesaw(
 ) -> tuple[Tensor, None]:
     r"""Softmax cross-entropy whose negatives are scaled pair by pair.
 
-    .. math:: \ell &= -\log \frac{e^{z_y}}{\sum_j w_{yj} e^{z_j}} \\
-              w_{yj} &= \min\!\left(1, \frac{N_j}{N_y}\right)^{p}
+    .. math:: \ell &= -\log \frac{e^{z_y}}{\sum_j h_{yj} e^{z_j}} \\
+              h_{yj} &= \min\!\left(1, \frac{N_j}{N_y}\right)^{p}
                        \max\!\left(1, \frac{\hat p_j}{\max(\hat p_y, \varepsilon)}\right)^{q}
 
     with :math:`\hat p = \mathrm{softmax}(z)`. The first factor (mitigation) spares a class rarer
     than the target; the second (compensation) restores the push on a class that the image is
     mistaken for. :math:`N_j` are the samples seen of class j, :math:`\varepsilon` is ``eps``.
     Gradient: both factors are constants to it, so it is that of softmax at the changed logits,
-    :math:`\tilde p_j - [j = y]`, :math:`\tilde p_j \propto w_{yj} e^{z_j}`.
+    :math:`\tilde p_j - [j = y]`, :math:`\tilde p_j \propto h_{yj} e^{z_j}`.
 
     Parameters
     ----------
