@@ -82,8 +82,9 @@ def ranking(cells: pd.DataFrame, factor: float, baseline: str = "softmax") -> st
     return (
         f"{text}. One run scatters by {noise.sd:.1f} points about the mean of its row "
         f"(standard deviation, pooled over all rows at this factor, {noise.df} degrees of "
-        "freedom; what a seed does to all rows alike is part of it), so chance alone can part "
-        f"{two} by {least_difference(noise, top['n'], top['n']):.1f} points. "
+        "freedom; what a seed does to all rows alike is part of it), so chance alone parts "
+        f"{two} by less than {least_difference(noise, top['n'], top['n']):.1f} points in 95 % "
+        "of cases. "
         f"{_listed_names(near) or 'No row'} {'are' if len(near) > 1 else 'is'} closer than "
         "that to the highest."
     )

@@ -33,7 +33,7 @@ def test_ranking_names_top_bottom_and_the_scatter():
     assert "+rebalance" not in text  # it has a step more
     assert "`ghm` lowest with 40" in text or "`ghm` lowest with 39" in text
     assert "`softmax` has" in text
-    assert "so chance alone can part two means of 3 runs by " in text
+    assert "so chance alone parts two means of 3 runs by less than " in text
     assert "8 degrees of freedom" in text  # four methods of three runs, re-balanced not again
 
 
