@@ -50,7 +50,8 @@ Precision = Annotated[str, typer.Option(help="float32, or bfloat16 for the convo
 Workers = Annotated[
     str | None,
     typer.Option(
-        metavar="N", help="processes that decode images on disk; default: by the device's cores"
+        metavar="N",
+        help="processes that decode images; default: for a GPU one per core up to 16, else 0",
     ),
 ]
 Damaged = Annotated[
@@ -151,16 +152,21 @@ def reproduce(
     context: typer.Context,
     table: Annotated[
         str,
-        typer.Argument(help="table1, table2, table3, gala, grid, or all: the runs of all tables"),
+        typer.Argument(
+            help="table1, table2, table3, gala, grid, or all: those on CIFAR and TinyImageNet-32"
+        ),
     ],
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="default: digits; folder:DIR for your own images; both have recipes of their own"
+            help="default: digits (for all: every set); folder:DIR: your images; each has a recipe"
         ),
     ] = None,
     imbalance_factor: Annotated[
-        str | None, typer.Option(help="comma-separated, default: the table's")
+        str | None,
+        typer.Option(
+            help="default: the table's on its data, 100,10,1 on digits, 1 on yours; comma-separated"
+        ),
     ] = None,
     methods: Annotated[str | None, typer.Option(help="comma-separated, default: all")] = None,
     epochs: Annotated[
@@ -340,7 +346,9 @@ def book(
     out: Annotated[Path, typer.Option(help="folder that the book is built into")] = Path("_build"),
     only: Annotated[
         str | None,
-        typer.Option(help="notebooks to execute, comma-separated; others show code without output"),
+        typer.Option(
+            help="notebooks to execute, comma-separated; others show their code, and what is fresh"
+        ),
     ] = None,
 ) -> None:
     """Execute the notebooks that changed and build the book.

@@ -38,8 +38,8 @@ def measured(loss: LongTailLoss, **draws: torch.Tensor) -> np.ndarray:
     p = gradient / getattr(loss, "scale", 1.0) + torch.eye(size)
     if not torch.allclose(p.diagonal(), value.detach().neg().exp(), atol=1e-9):
         raise ConfigError(
-            f"loss: {type(loss).__name__} weights its samples, so that its gradient is not that "
-            "of a margin alone; switch the weight off"
+            f"loss: the gradient of {type(loss).__name__} is not that of a margin alone; expected "
+            "a softmax form whose samples are not weighted: switch the weight off"
         )
     log_p = p.log()
     return (log_p - log_p.diagonal()[:, None]).numpy()

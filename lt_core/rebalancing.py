@@ -1,10 +1,11 @@
 """Re-balancing predictions after training, from saved logits or probabilities.
 
-Every function here takes ``(N, C)`` outputs of a trained model, as a torch tensor or a
-NumPy array, and returns ``(N, C)`` scores in float64, as the same kind of array, for
-their argmax: they are not probabilities any more. None of them learns from test labels, but each
-assumes something about the test set, which its docstring says first. Numbers per class come
-in the order of the classes, or by class (a dict or a pandas Series, keys 0 to C - 1).
+Every function here but :func:`column_sums`, which sums probabilities per class, takes ``(N, C)``
+outputs of a trained model, as a torch tensor or a NumPy array, and returns ``(N, C)`` scores in
+float64, as the same kind of array, for their argmax: they are not probabilities any more. None of
+them learns from test labels, but each assumes something about the test set, which its docstring
+says first. Numbers per class come in the order of the classes, or by class (a dict or a pandas
+Series, keys 0 to C - 1).
 """
 
 from __future__ import annotations

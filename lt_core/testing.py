@@ -306,7 +306,7 @@ def true_gradient(make: Make) -> None:
 
 
 def learns(make: Make) -> None:
-    """The gradient raises the logit of each image's class, and a step along it lowers the loss
+    """A small step against the gradient raises the logit of an image's class and lowers the loss
 
     What a loss detaches counts as a constant above; a loss that detaches everything, or
     does not look at the target, has no gradient to learn by and is found here.
@@ -317,12 +317,12 @@ def learns(make: Make) -> None:
         draw = draws(loss, logits)
         value, gradient = step(loss, logits, target, **draw)
         own = gradient.gather(1, target[:, None])
-        _require((own < 0).all(), "the gradient does not raise the logit of an image's own class")
+        _require((own < 0).all(), "a step against the gradient does not raise an image's own logit")
         moved = logits - 1e-3 / gradient.abs().max() * gradient
         if loss.takes_cosines:
             moved = moved.clamp(-1, 1)
         lower = loss(moved, target, **draw).sum()
-        _require(lower < value.sum(), "a small step along the gradient does not lower the loss")
+        _require(lower < value.sum(), "a small step against the gradient does not lower the loss")
 
 
 def reductions(make: Make) -> None:

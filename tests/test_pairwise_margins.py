@@ -44,10 +44,13 @@ def test_draws_are_passed_on():
     assert margin[2].tolist() == [0, -np.inf, 0]
 
 
-@pytest.mark.parametrize("name", ["class_balanced", "focal"])
-def test_a_weight_is_not_taken_for_a_margin(name):
-    with pytest.raises(ConfigError, match="weights its samples"):
-        margins.measured(losses.create(name, COUNTS))
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [("class_balanced", {}), ("focal", {}), ("equalization", {"form": "sigmoid"})],
+)
+def test_what_is_more_than_a_margin_is_refused(name, params):
+    with pytest.raises(ConfigError, match="softmax form whose samples are not weighted"):
+        margins.measured(losses.create(name, COUNTS, **params))
 
 
 @pytest.mark.parametrize(

@@ -79,8 +79,8 @@ def directly(
 ) -> str:
     """Train the same runs without papermill; returns the table as text.
 
-    ``shard="1/4"`` trains every fourth run, from the first. ``"all"`` stands for the runs of all
-    tables, the most important first.
+    ``shard="1/4"`` trains every fourth run, from the first. ``"all"`` stands for the runs that
+    ``tables.toml`` lists under ``all``, the most important first.
     """
     part = slice(None) if shard is None else _shard(shard)
     is_table = table != "all"

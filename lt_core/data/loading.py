@@ -61,8 +61,8 @@ def load(
     the same ``holdout``: their head is then ``head_count - holdout``.
 
     Sets that are long-tailed by nature are taken as listed, at factor 1; of a
-    published list a smaller factor keeps at most that many times the images
-    of the smallest class. Their ``holdout`` is at most half of a class; without
+    published list a factor between 1 and its own keeps at most that many times
+    the images of the smallest class. Their ``holdout`` is at most half of a class; without
     one, ``split="val"`` is the list or the folder of that name. Nothing is
     fetched unless ``download`` is true and the files are missing.
 
@@ -132,7 +132,7 @@ def load(
 def look_for(name: str, root: str | os.PathLike | None = None) -> None:
     """Raise the DataError that loading would, if ``root`` holds nothing of the data set ``name``.
 
-    Reads no image. Sets that are taken as listed are not looked for.
+    Decodes no image. Sets that are taken as listed are not looked for.
     """
     described = info(name)
     if described.head_count is not None and name != "digits":

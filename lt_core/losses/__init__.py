@@ -3,8 +3,8 @@
 Each method is one file of its name: the function with the formula, and the class that keeps its
 parameters and state. A new one is such a file, its line in ``_METHODS`` below, and a test that
 compares it with its formula, as in ``tests/losses``; that it keeps the contract of all losses
-(:mod:`lt_core.testing`) is then tested by itself. Its docstrings stand in the book's pages
-``notebooks/methods_at_a_glance.ipynb`` and ``book/losses_in_full.md``.
+(:mod:`lt_core.testing`) is then tested by itself. Enter it in the book's pages
+``notebooks/methods_at_a_glance.ipynb`` and ``book/losses_in_full.md``; a test asks for it.
 
 >>> import torch
 >>> from lt_core import losses

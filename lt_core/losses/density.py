@@ -51,8 +51,8 @@ class CategoryDensity(nn.Module, abc.ABC):
 
     1. The raw weight is divided by the mean of the raw weights remembered, which follows the
        category while it learns. A sample is part of that mean: at a memory of 1, a sample
-       alone in its batch is 63 % of it, which pulls its weight towards 1 and the mean weight
-       of such a category to .6 to .9.
+       alone in its batch is 63 % of it, which pulls its weight towards 1 and, under adaptive
+       bins, the mean weight of such a category to .6 to .9.
     2. So the result is divided by its own mean over :data:`LONG_MEMORY` samples, in which
        one sample matters little. Its batch counts half there, and in full from the next batch
        on: a sample that counts in full beside others that have faded would, to a smaller
@@ -60,7 +60,8 @@ class CategoryDensity(nn.Module, abc.ABC):
 
     What remains is in the docstring of :class:`~lt_core.losses.icb.ICB`.
 
-    Subclasses implement :meth:`located`, :meth:`count` and :meth:`raw_weights`.
+    Subclasses implement :meth:`count` and :meth:`raw_weights`, and :meth:`located` where these take
+    something other than g.
     """
 
     def __init__(self, num_classes: int, bins: int, memory: int, normalize: str):
@@ -75,7 +76,7 @@ class CategoryDensity(nn.Module, abc.ABC):
         self.register_buffer("long_sums", self.mass.repeat(2, 1).T.clone() if scaled else None)
 
     def located(self, gradient: Tensor) -> Tensor:
-        """What :meth:`count` and :meth:`raw_weights` take of each gradient: its bin, or itself."""
+        """What :meth:`count` and :meth:`raw_weights` take of g: itself, its bin or cube root."""
         return gradient
 
     @abc.abstractmethod
@@ -224,10 +225,11 @@ class AdaptiveDensity(CategoryDensity):
 
 
 class ExactDensity(CategoryDensity):
-    """GHM's definition: the share of samples within half a width of g, by the length.
+    """GHM's definition: the share of samples in a window around g, divided by its length.
 
-    The window of width 1 / K around g is cut at 0 and 1. It runs over the last ``memory``
-    samples of each category, kept in a ring ``(C, memory)``: exact, and therefore not
+    The window has the width 1 / K and is cut at 0 and 1. It runs over the last ``memory``
+    samples of each category, kept in a ring ``(C, memory + 1)`` whose last column takes what is
+    discarded: exact, and therefore not
     O(C·K). With several ranks their batches must be of equal size.
     """
 

@@ -70,8 +70,8 @@ class Equalization(DrawingLoss):
     class_counts, reduction
         As in :class:`LongTailLoss`.
     threshold : float or None
-        Classes are rare whose share of the training images is below; None for ``.5 / C``, half
-        the share of a balanced class.
+        A class is rare whose share of the training images is below this; None for ``.5 / C``,
+        half the share of a balanced class.
     ignore_probability : float
         Probability that a draw is 1.
     form : {"softmax", "sigmoid"}

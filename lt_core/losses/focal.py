@@ -51,8 +51,8 @@ def focal(
     gamma : float
         The exponent.
     modulator : {"probability", "released"}
-        As above, or LDAM-DRW's :math:`(1-e^{-w\ell})^\gamma` that takes the *weighted* loss for a
-        log probability (equal without weights).
+        As above, or LDAM-DRW's :math:`(1 - p_y^{w_y})^\gamma`, which takes the *weighted*
+        cross-entropy for minus a log probability (equal without weights).
     detach_modulator : bool
         Whether the factor carries no gradient, as in GCL.
     """

@@ -1,12 +1,13 @@
 """The losses as functions, for those who write their own loop.
 
-Each stands above its class in the file of its name, and the class calls it: the mathematics is
-in one place. What a class derives from the class counts once, a function takes as an argument,
-and the helpers that derive it are here too: :func:`inverse_frequency_weights`,
-:func:`effective_number_weights`, :func:`prior_shift`, :func:`ldam_margin`, :func:`cloud_widths`
-and :func:`drawn_distances`. What a class keeps as state is an argument as well. Like the running
-mean of ``torch.nn.functional.batch_norm``, it changes in place where ``training`` is true; on
-several ranks of ``torch.distributed`` it counts the samples of all.
+Each stands above its class in the file of its name, and the class calls it: the mathematics is in
+one place. What a class derives from the class counts once, a function takes as an argument, and
+helpers that derive it are here too: :func:`inverse_frequency_weights`,
+:func:`effective_number_weights`, :func:`prior_shift`, :func:`ldam_margin` and
+:func:`cloud_widths`; :func:`drawn_distances` draws what :func:`gcl` needs. What a class keeps as
+state is an argument as well. Like the running mean of ``torch.nn.functional.batch_norm``, it
+changes in place where ``training`` is true; on several ranks of ``torch.distributed`` it counts
+the samples of all.
 
 Parameters
 ----------
@@ -23,8 +24,9 @@ reduction : {"mean", "weighted_mean", "sum", "none"}
 Notes
 -----
 Every function returns nats: a scalar, or ``(N,)`` for ``"none"``. It raises
-:class:`~lt_core.errors.ConfigError`, a ``ValueError``, for wrong shapes and types, and on a CPU for
-labels out of range and logits that are not finite. Parameters such as ``gamma`` are taken as they
+:class:`~lt_core.errors.ConfigError`, a ``ValueError``, for logits and targets of a wrong shape or
+type, for a wrong shape of what is given per class or per logit, and on a CPU for labels out of
+range and logits that are not finite. Parameters such as ``gamma`` are taken as they
 are; the classes check their ranges.
 
 Examples

@@ -43,7 +43,7 @@ def gcl(
     noise: float = 0.5,
     focal_gamma: float = 0.0,
 ) -> tuple[Tensor, None]:
-    r"""Gaussian-clouded logits: every cosine is lowered by a random amount.
+    r"""Gaussian-clouded logits: cosines are lowered at random, those of rarer classes by more.
 
     .. math:: \ell &= -(1 - \tilde p_y)^{\gamma} \log \tilde p_y, \qquad
               \tilde p_j \propto e^{s \left(z_j - |\mathrm{clip}(\varepsilon_j, -1, 1)|\, \delta_j
@@ -102,7 +102,7 @@ class GCL(DrawingLoss):
 
     Notes
     -----
-    Takes **cosines** in [-1, 1], from ``classifier="cosine"``.
+    Takes **cosines** in [-1, 1], as ``lt_core.models.create(..., classifier="cosine")`` gives them.
 
     Defaults: the authors' first stage; their second, on a frozen backbone with re-sampled data, is
     ``scale=20, margin=.1, focal_gamma=1``.

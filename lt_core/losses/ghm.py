@@ -28,11 +28,11 @@ def ghm(
     r"""GHM-C: the more samples have a gradient like its own, the less a sample weighs.
 
     .. math:: \ell &= -W \log p_y \\
-              W &= \frac{N}{K\,R_{b(g)}}, \qquad g = 1 - p_y
+              W &= \frac{\sum_b R_b}{K\,R_{b(g)}}, \qquad g = 1 - p_y
 
-    with :math:`b(g)` the bin of g among K equal bins over [0, 1], :math:`R_b` the samples in bin b
-    and :math:`N` those in all bins, both a moving average over batches that counts the batch
-    before it is weighted. Gradient: :math:`W (p_j - [j = y])`; the weight carries none.
+    with :math:`b(g)` the bin of g among K equal bins over [0, 1], :math:`R_b` the samples in bin
+    b as a moving average over batches that counts the batch before it is weighted. Gradient:
+    :math:`W (p_j - [j = y])`; the weight carries none.
 
     Parameters
     ----------

@@ -35,8 +35,8 @@ def ldam(
     .. math:: \ell &= -w_y \log \mathrm{softmax}\big(s\,(\cos_j - m_y [j = y])\big)_y \\
               m_c &= m_{\max} \frac{n_c^{-1/4}}{\max_k n_k^{-1/4}}
 
-    Gradient with respect to the cosines: :math:`w_y\, s\, (\tilde p_j - [j = y])`, so a rare class
-    is pulled until it wins by its larger margin.
+    Gradient with respect to the cosines: :math:`w_y\, s\, (\tilde p_j - [j = y])` with the softmax
+    :math:`\tilde p` of the formula, so a rare class is pulled until it wins by its larger margin.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ class LDAM(LongTailLoss):
 
     Notes
     -----
-    Takes **cosines** in [-1, 1], from ``classifier="cosine"``.
+    Takes **cosines** in [-1, 1], as ``lt_core.models.create(..., classifier="cosine")`` gives them.
 
     :meth:`set_epoch` changes the weights, the buffer ``class_weight``, in place. A loss that is
     never told an epoch stays unweighted, unless ``deferred_from`` is 0.

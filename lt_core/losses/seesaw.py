@@ -29,12 +29,12 @@ def seesaw(
     r"""Softmax cross-entropy whose negatives are scaled pair by pair.
 
     .. math:: \ell &= -\log \frac{e^{z_y}}{\sum_j h_{yj} e^{z_j}} \\
-              h_{yj} &= \min\!\left(1, \frac{N_j}{N_y}\right)^{p}
+              h_{yj} &= \min\!\left(1, \frac{R_j}{R_y}\right)^{p}
                        \max\!\left(1, \frac{\hat p_j}{\max(\hat p_y, \varepsilon)}\right)^{q}
 
     with :math:`\hat p = \mathrm{softmax}(z)`. The first factor (mitigation) spares a class rarer
     than the target; the second (compensation) restores the push on a class that the image is
-    mistaken for. :math:`N_j` are the samples seen of class j, :math:`\varepsilon` is ``eps``.
+    mistaken for. :math:`R_j` are the samples seen of class j, :math:`\varepsilon` is ``eps``.
     Gradient: both factors are constants to it, so it is that of softmax at the changed logits,
     :math:`\tilde p_j - [j = y]`, :math:`\tilde p_j \propto h_{yj} e^{z_j}`.
 
@@ -63,7 +63,7 @@ def log_factors(
     r"""``log w[y, j]`` up to a constant per row, which softmax ignores, ``(N, C)``.
 
     As :math:`\log \hat p_j - \log \hat p_y = z_j - z_y`, everything stays in log space:
-    :math:`\log \min(1, N_j / N_y)` is written as :math:`\min(\log N_j, \log N_y)`, and the second
+    :math:`\log \min(1, R_j / R_y)` is written as :math:`\min(\log R_j, \log R_y)`, and the second
     factor likewise. Both work in place: memory traffic is what this loss costs.
     """
     index = target.unsqueeze(1)

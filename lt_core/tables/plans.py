@@ -152,12 +152,12 @@ def plan(
 ) -> list[RunConfig]:
     """The runs behind a table, or a part of it, the most important first: factors, then seeds.
 
-    ``None`` stands for what the table covers; for data sets that are not the table's own, for
-    the factors 100, 10 and 1. Unless a ``recipe`` is given, :meth:`Table.recipes_on` says which
-    the data set is trained by. ``methods`` are labels of rows or names of losses. ``seeds`` is
-    how many, or which. ``model`` is another network than the data set's own, ``overrides`` are
-    fields of the recipe that are replaced, ``holdout`` images of each class are kept from training
-    and evaluated instead of the test set.
+    ``None`` stands for what the table covers; for data sets that are not the table's own, for the
+    factors 100, 10 and 1, or 1 where they are taken as they are. Unless a ``recipe`` is given,
+    :meth:`Table.recipes_on` says which the data set is trained by. ``methods`` are labels of rows
+    or names of losses. ``seeds`` is how many, or which. ``model`` is another network than the
+    data set's own, ``overrides`` are fields of the recipe that are replaced, ``holdout`` images
+    of each class are kept from training and evaluated instead of the test set.
 
     Raises ConfigError for an unknown table, data set, method or recipe, with the nearest
     name, for a factor below 1 or one that leaves a class without an image, and for a list
@@ -240,7 +240,7 @@ def plan_all(
     epochs: int | None = None,
     seeds: int | None = None,
 ) -> list[RunConfig]:
-    """Every run of every table that public data allows, the most important first.
+    """The runs that ``tables.toml`` lists under ``all``, the most important first.
 
     ``dataset`` keeps the runs on one data set, for a machine that holds only that one.
     ``model`` and ``epochs`` make a rehearsal of it all, ``seeds`` limits the runs per cell.

@@ -97,8 +97,8 @@ def reproduce(
     images that stay on disk, as in :func:`~lt_core.training.train`.
 
     ``engine="ray"`` trains on the nodes of a Ray cluster instead (:mod:`.cluster`): each run
-    takes ``gpus_per_run`` of a GPU (default: one, where there are any) and a CPU thread, and
-    ``processes`` and ``pack`` mean nothing.
+    takes ``gpus_per_run`` of a GPU (default: one, where there are any), a CPU, and one more for
+    each of its workers; ``processes`` and ``pack`` mean nothing.
 
     Raises :class:`~lt_core.errors.Unfinished` when runs remain for another call,
     :class:`~lt_core.errors.TrainingError` when runs failed, after all others were made; its

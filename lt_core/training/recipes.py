@@ -78,7 +78,7 @@ class Augmentation:
 class Recipe(Augmentation):
     """Stochastic gradient descent, its schedule, and the augmentation.
 
-    ``schedule="step"`` multiplies the learning rate by ``factors[i]`` after epoch
+    ``schedule="step"`` sets the learning rate to ``learning_rate * factors[i]`` after epoch
     ``milestones[i]``; ``"cosine"`` lets it fall to zero in the last epoch (a single
     epoch trains at the full rate). Either begins with ``warmup_epochs`` epochs of linear
     warm-up, the last of them at the full rate. Epochs count from 1 here, as in the papers.
