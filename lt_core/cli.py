@@ -60,7 +60,8 @@ Damaged = Annotated[
 Holdout = Annotated[
     str | None,
     typer.Option(
-        metavar="N", help="to choose: evaluate on N training images per class, not on the test set"
+        metavar="N",
+        help="for choosing parameters: evaluate on N training images per class, kept from training",
     ),
 ]
 Deterministic = Annotated[
@@ -159,7 +160,7 @@ def reproduce(
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="default: digits (for all: every set); folder:DIR: your images; each has a recipe"
+            help="default: digits (for table `all`: all of its sets); folder:DIR for your images"
         ),
     ] = None,
     imbalance_factor: Annotated[
@@ -171,11 +172,11 @@ def reproduce(
     methods: Annotated[str | None, typer.Option(help="comma-separated, default: all")] = None,
     epochs: Annotated[
         str | None,
-        typer.Option(metavar="N", help="default: the recipe's; with fewer the table says REDUCED"),
+        typer.Option(metavar="N", help="default: the recipe's; with others the table says REDUCED"),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="default: the data set's; with another the table says REDUCED"),
+        typer.Option(help="default: the data set's; beside another no published number stands"),
     ] = None,
     override: Annotated[
         list[str] | None,
@@ -318,10 +319,10 @@ def merge(
     sources: Annotated[list[Path], typer.Argument(help="stores from other machines")],
     store: StorePath = Path("runs"),
     records: Annotated[
-        Path | None, typer.Option(help="also write the records of all runs to this CSV file")
+        Path | None, typer.Option(help="then also write the records of all runs to this CSV file")
     ] = None,
 ) -> None:
-    """Copy the runs of other stores into one; where two runs contradict, nothing is written.
+    """Copy the runs of other stores into one; where two results contradict, nothing is written.
 
     Example: lt-core merge from-gpu/runs --store runs --records results/table1.csv
     """
@@ -329,6 +330,8 @@ def merge(
     from lt_core.runs import merging
     from lt_core.runs import records as record_files
 
+    for place in (*sources, store) if records is not None else ():  # before anything is copied
+        record_files.compare(runs.load(place), records, place)
     added, known = merging.merge(sources, store)
     print(f"{added} runs added to {store}, {known} were there already")
     if records is not None:
@@ -347,7 +350,7 @@ def book(
     only: Annotated[
         str | None,
         typer.Option(
-            help="notebooks to execute, comma-separated; others show their code, and what is fresh"
+            help="comma-separated; other pages show their last output if it is fresh, else code"
         ),
     ] = None,
 ) -> None:

@@ -23,7 +23,8 @@ def measured(loss: LongTailLoss, **draws: torch.Tensor) -> np.ndarray:
     r"""The margin of a loss from its gradient where all logits are equal, ``(C, C)`` in nats.
 
     At equal logits the gradient of a sample of class y is :math:`s(\tilde p_j - [j = y])`
-    with :math:`\tilde p_j \propto e^{M[y, j]}`, so that its logarithm is the margin. The
+    with :math:`\tilde p_j \propto e^{M[y, j]}`, so that
+    :math:`\log \tilde p_j - \log \tilde p_y` is the margin. The
     state is left alone. ``draws``: what ``forward`` takes for an image of each class.
 
     A loss that scales the gradient of a sample as well, by a weight, is refused with

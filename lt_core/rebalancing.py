@@ -59,9 +59,9 @@ def rebalance_by(probabilities: Scores, reference_sums: PerClass, tau: float = 1
 
     **Assumes** a balanced test set, but never looks at it: a prediction depends on its own
     image only. What it assumes of the reference (a held-out or training set, see
-    :func:`column_sums`) is that the model errs there as it does on the test set. On the
-    training set the sums approach the class counts, and this is post-hoc logit adjustment
-    (:func:`adjust_logits`).
+    :func:`column_sums`) is that the model errs there as it does on the test set. After
+    plain cross-entropy the sums over the training set approach the class counts, and this is
+    post-hoc logit adjustment (:func:`adjust_logits`); after another loss they may lie elsewhere.
 
     .. math:: \text{score}_{ij} = p_{ij} / S_j^{\tau}, \qquad S_j = \sum_{i'} p_{i'j}
 

@@ -11,7 +11,7 @@ from stores import add_run, edited, files
 
 from lt_core import cli, runs
 from lt_core.book import reproducing
-from lt_core.runs import CHECKPOINTS, HISTORY, LOGITS, METRICS, RESULT
+from lt_core.runs import CHECKPOINTS, HISTORY, LOGITS, METRICS, RESULT, records
 
 TINY = "--dataset digits --method softmax --imbalance-factor 100 --epochs 2 --device cpu"
 COMMANDS = ("run", "reproduce", "status", "merge", "book", "doctor")
@@ -321,6 +321,22 @@ def test_a_notebook_of_the_checkout_is_no_place_for_an_output(call, tmp_path):
     assert f"output {place}: " in lines[0]
     assert place.read_bytes() == before
     assert not list(tmp_path.glob("*/checkpoint"))
+
+
+@pytest.mark.parametrize("place", ["there", "here"])
+def test_a_merge_that_contradicts_the_records_copies_nothing(call, tmp_path, place):
+    add_run(tmp_path / "old", place)
+    records.write(tmp_path / "old", tmp_path / "table.csv")
+    add_run(tmp_path / "there", "there", top1=51.0)
+    add_run(tmp_path / "here", "here", top1=51.0)
+    before = files(tmp_path)
+    code, out, err = call(
+        f"merge {tmp_path}/there --store {tmp_path}/here --records {tmp_path}/table.csv"
+    )
+    assert (code, out) == (6, "")
+    assert f"run {place}: top1 is 60.0 in" in err[0]
+    assert "nothing was written" in err[0]
+    assert files(tmp_path) == before
 
 
 def test_merge_joins_and_writes_records(call, tmp_path):

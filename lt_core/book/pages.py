@@ -1,7 +1,7 @@
 """Make the book's pages from prose and executed notebooks.
 
 jupyter-book reads a folder that is put together for it and treats warnings as errors. Its
-pages replace the old ones only if there was none.
+pages replace the old ones only where there was no warning.
 """
 
 from __future__ import annotations

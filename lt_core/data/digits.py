@@ -1,7 +1,7 @@
 """The embedded data set: real handwritten digits that come with scikit-learn.
 
 1,797 images of 8 x 8 pixels (E. Alpaydin and C. Kaynak, 1998, UCI Optical
-Recognition of Handwritten Digits, its test half). The rarest class has 174.
+Recognition of Handwritten Digits, its test set). The rarest class has 174.
 """
 
 from __future__ import annotations

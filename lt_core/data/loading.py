@@ -58,7 +58,8 @@ def load(
     ``split="val"`` holds ``holdout`` training images of each class (0: the
     data set's own number), set aside before the profile is cut. It serves
     choices only, and is apart from the training images that are loaded with
-    the same ``holdout``: their head is then ``head_count - holdout``.
+    that number as ``holdout`` (0 holds none of them out) and the same
+    ``subset_seed``: their head is then ``head_count - holdout``.
 
     Sets that are long-tailed by nature are taken as listed, at factor 1; of a
     published list a factor between 1 and its own keeps at most that many times
@@ -155,6 +156,9 @@ def load_train_test(
 
 def check_apart(train: Dataset, test: Dataset) -> int:
     """How many test images are also training images; it becomes both sets' ``overlap``.
+
+    Images in memory are compared by their pixels, images on disk by their paths alone: copies
+    under another name are found by ``lt-core look --open``.
 
     CIFAR-100 is published with ten such images, so a few are counted and not
     refused. Raises DataError for more than 1 % of the test images, which

@@ -22,8 +22,8 @@ def look(
     """What a folder of images, or the published list of a large set, holds; in lines.
 
     Also how many problems there are. ``open_each`` decodes every image, which takes some
-    milliseconds per image, and finds test images that are also training images; without it
-    files are only listed.
+    milliseconds per image, and finds files of test images that are copies of training
+    images; without it files are only listed.
     """
     if name in catalog.names() and catalog.info(name).head_count is None:
         from lt_core.data import loading  # which compares the lists with the files

@@ -43,7 +43,7 @@ def seesaw(
     logits, target, reduction
         As in :mod:`lt_core.losses.functional`.
     seen : Tensor of float64, shape (C,)
-        :math:`N`, the samples seen of each class; less than 1 counts as 1.
+        :math:`R`, the samples seen of each class; less than 1 counts as 1.
     p, q : float
         The exponents.
     eps : float

@@ -90,15 +90,7 @@ def write(store: str | os.PathLike, path: str | os.PathLike) -> int:
         reason = "".join(f": {reason}" for reason in results.runs.attrs["set_aside"][:1])
         raise StoreError(f"{store}: holds no finished run; expected a store of runs{reason}")
     _validated(results.runs, store)
-    if os.path.exists(path):
-        old = read(path)
-        both = old.merge(results.runs, on="key", suffixes=("_old", ""))
-        differ = both[(both["top1_old"] - both["top1"]).abs() > 1e-9]
-        if len(differ):
-            raise StoreError(
-                f"run {differ['key'].iloc[0]}: top1 is {differ['top1_old'].iloc[0]} in {path} and "
-                f"{differ['top1'].iloc[0]} in {store}; nothing was written"
-            )
+    compare(results.runs, path, store)
     # The runs last: a process killed in between leaves no run without its other rows.
     frames = {beside(path, name): getattr(results, name) for name in ("classes", "history")}
     frames[path] = results.runs
@@ -112,6 +104,18 @@ def write(store: str | os.PathLike, path: str | os.PathLike) -> int:
         for target, frame in frames.items():
             lt_core.write_atomically(target, frame.to_csv(index=False).encode())
     return len(frames[path])
+
+
+def compare(found: pd.DataFrame, path: str | os.PathLike, store: str | os.PathLike) -> None:
+    """StoreError where a row of ``path`` and one ``found`` in ``store`` contradict each other."""
+    if os.path.exists(path) and len(found):
+        both = read(path).merge(found, on="key", suffixes=("_old", ""))
+        differ = both[(both["top1_old"] - both["top1"]).abs() > 1e-9]
+        if len(differ):
+            raise StoreError(
+                f"run {differ['key'].iloc[0]}: top1 is {differ['top1_old'].iloc[0]} in {path} and "
+                f"{differ['top1'].iloc[0]} in {store}; nothing was written"
+            )
 
 
 def read(path: str | os.PathLike) -> pd.DataFrame:

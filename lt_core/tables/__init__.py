@@ -7,9 +7,10 @@ have come to. ``plans`` makes runs of rows, ``summary`` cells of runs by ``stati
 ``filling`` does both for a page; ``rendering`` and ``sentences`` show the cells.
 
 >>> from lt_core import runs, tables
->>> len(tables.plan("table1", dataset="digits"))  # three seeds
+>>> plan = tables.plan("table1", dataset="digits")  # three seeds
+>>> len(plan)
 117
->>> print(tables.render(tables.cells(runs.load("runs"), "table1")))  # doctest: +SKIP
+>>> print(tables.render(tables.cells(runs.load("runs"), "table1", plan)))  # doctest: +SKIP
 """
 
 from lt_core import lazily
