@@ -20,7 +20,7 @@ ALONE = re.compile(r"(?:< |[-\u2212+])?[\d.,]*\d(?: ?%)?$")  # a number and noth
 LIGHT_ON_PAPER = """{ const page = document.documentElement.dataset; let theme;
 addEventListener("beforeprint", () => { theme = page.theme; page.theme = "light"; });
 addEventListener("afterprint", () => { page.theme = theme; }); }"""
-NAME = re.compile(r"\b[A-Z]\w*-(?:\d+|LT)\b")  # CIFAR-10, ImageNet-LT
+NAME = re.compile(r"\b(?:[A-Z]\w*-(?:\d+|LT)|top-1|τ-\w+)\b")  # CIFAR-10, ImageNet-LT
 SUMMARY = re.compile(r"(?<=<summary>)[^<]+(?=</summary>)")
 NOTHING = ("\N{EN DASH}", "NaN", "None", "")
 
@@ -44,6 +44,8 @@ def table(match):
             for cell, name in zip(above, names[:index], strict=False):
                 cell.string = name.get_text()
             head.pop().decompose()
+    for cell in tree.thead.find_all("th", string=True):
+        cell.string = re.sub(r" ([/=]) ", "\xa0\\1\xa0", cell.string)
     last = head[-1].find_all("th")
     for cells in zip(*rows, strict=True):
         if max(len(cell.get_text()) for cell in cells) > 40:
@@ -67,7 +69,7 @@ def table(match):
 
 
 def unbroken(text):
-    """HTML of a text in which the names of data sets stay on one line."""
+    """HTML of a text in which names with a hyphen stay on one line."""
     return NAME.sub(r'<span class="together">\g<0></span>', text)
 
 
@@ -97,7 +99,7 @@ def numbers(app, doctree, docname):
 
 
 def names(app, doctree, docname):
-    """The name of a data set stays on one line."""
+    """A name with a hyphen stays on one line."""
     for text in list(doctree.findall(nodes.Text)):
         above, parts = text.parent, NAME.split(text)
         while above and not isinstance(above, (*VERBATIM, nodes.title, nodes.reference)):

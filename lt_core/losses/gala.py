@@ -29,8 +29,8 @@ def gala(
 ) -> tuple[Tensor, None]:
     r"""Softmax cross-entropy with margins measured by accumulated gradients.
 
-    .. math:: F_j &= z_j + \lambda_1 \log(\theta_j + \varepsilon)
-                         - \lambda_2 \log(\phi_y + \varepsilon) \quad (j \ne y) \\
+    .. math:: F_j &= z_j + \lambda_1 \log(\theta_j + \varepsilon) \\
+                  &\quad - \lambda_2 \log(\phi_y + \varepsilon), \qquad j \ne y \\
               F_y &= z_y, \qquad \ell = -\log \mathrm{softmax}(F)_y
 
     :math:`\theta_j`: accumulated :math:`|\partial\ell/\partial F_j|` from the samples of class j;

@@ -45,9 +45,9 @@ def gcl(
 ) -> tuple[Tensor, None]:
     r"""Gaussian-clouded logits: cosines are lowered at random, those of rarer classes by more.
 
-    .. math:: \ell &= -(1 - \tilde p_y)^{\gamma} \log \tilde p_y, \qquad
-              \tilde p_j \propto e^{s \left(z_j - |\mathrm{clip}(\varepsilon_j, -1, 1)|\, \delta_j
-              - m\,[j = y]\right)} \\
+    .. math:: \ell &= -(1 - \tilde p_y)^{\gamma} \log \tilde p_y \\
+              \log \tilde p_j &= s\,\bigl(z_j - |\mathrm{clip}(\varepsilon_j, -1, 1)|\, \delta_j \\
+              &\qquad - m\,[j = y]\bigr) + \text{const} \\
               \delta_j &= \text{noise}\, \frac{\log (n_{\max} / n_j)}{\log (n_{\max} / n_{\min})}
 
     with the cosines :math:`z` and :math:`\varepsilon_j \sim \mathcal N(0, 1/3)` (standard

@@ -28,7 +28,8 @@ def icb(
     r"""Intra-category weight and inter-category margin.
 
     .. math:: \ell &= -W \log \frac{e^{z_y}}{\sum_j e^{z_j + M[y, j]}} \\
-              M[y, j] &= \gamma \log \min(1, n_j / n_y), \qquad W \propto 1 / D_y(g)
+              M[y, j] &= \gamma \log \min(1, n_j / n_y) \\
+              W &\propto 1 / D_y(g)
 
     with :math:`n_j` the training images of class j and :math:`D_m(g)` the density of
     :math:`g = 1 - p_y` among the samples of category m (a category is a class). :math:`W` is

@@ -32,11 +32,12 @@ def ldam(
 ) -> tuple[Tensor, Tensor | None]:
     r"""Label-distribution-aware margin on scaled cosines.
 
-    .. math:: \ell &= -w_y \log \mathrm{softmax}\big(s\,(\cos_j - m_y [j = y])\big)_y \\
+    .. math:: \ell &= -w_y \log \tilde p_y, \qquad
+              \tilde p_j \propto e^{s (\cos_j - m_y [j = y])} \\
               m_c &= m_{\max} \frac{n_c^{-1/4}}{\max_k n_k^{-1/4}}
 
-    Gradient with respect to the cosines: :math:`w_y\, s\, (\tilde p_j - [j = y])` with the softmax
-    :math:`\tilde p` of the formula, so a rare class is pulled until it wins by its larger margin.
+    Gradient with respect to the cosines: :math:`w_y\, s\, (\tilde p_j - [j = y])`, so a rare class
+    is pulled until it wins by its larger margin.
 
     Parameters
     ----------

@@ -29,8 +29,8 @@ def seesaw(
     r"""Softmax cross-entropy whose negatives are scaled pair by pair.
 
     .. math:: \ell &= -\log \frac{e^{z_y}}{\sum_j h_{yj} e^{z_j}} \\
-              h_{yj} &= \min\!\left(1, \frac{R_j}{R_y}\right)^{p}
-                       \max\!\left(1, \frac{\hat p_j}{\max(\hat p_y, \varepsilon)}\right)^{q}
+              h_{yj} &= \min\!\left(1, \frac{R_j}{R_y}\right)^{p} \\
+              &\quad \cdot \max\!\left(1, \frac{\hat p_j}{\max(\hat p_y, \varepsilon)}\right)^{q}
 
     with :math:`\hat p = \mathrm{softmax}(z)`. The first factor (mitigation) spares a class rarer
     than the target; the second (compensation) restores the push on a class that the image is

@@ -155,8 +155,8 @@ def render_trace(trace: pd.DataFrame) -> Rendered:
     for part in _blocks(trace):
         cuts = zip(part["dataset"], part["imbalance_factor"], strict=True)
         cuts = [data.at(*cut).removeprefix("at factor ") for cut in cuts]
-        frame = pd.DataFrame({"factor": cuts}, part.index)
-        frame["method"], frame["seed"] = part["method"], part["seed"].map("{:g}".format)
+        frame = pd.DataFrame({"method": part["method"], "factor": cuts}, part.index)
+        frame["seed"] = part["seed"].map("{:g}".format)
         frame["top-1, %"] = part["top1"].astype(float).map("{:.2f}".format)
         frame["run"] = part["key"]
         caption = f"every run behind this page: {_what(part)}; {_recipe(part)}"

@@ -142,7 +142,7 @@ def test_every_number_is_traced_to_its_run():
     assert (own["top1"].astype(float).to_numpy() == top1[own["key"]].to_numpy()).all()
     full, short = tables.render_trace(trace).blocks  # 200 epochs and 5
     assert full[1]["run"].tolist() + short[1]["run"].tolist() == trace["key"].tolist()
-    assert list(short[1].columns) == ["factor", "method", "seed", "top-1, %", "run"]
+    assert list(short[1].columns) == ["method", "factor", "seed", "top-1, %", "run"]
     page = tables.render_trace(trace).html
     folded = page.split("<details>")[1:]
     assert len(folded) == page.count("<summary>every run behind") == 2

@@ -93,7 +93,10 @@ function startThreeClasses(stage) {
     };
     const text = `The head has {factor} times the points of the tail. ` +
       `After {steps} steps of training with ${words}`;
-    sentence.replaceChildren(...text.split(/\{(\w+)\}/).map((part, i) => i % 2 ? sliders[part]() : part));
+    sentence.replaceChildren(...text.split(/((?:\S+ = )?\{\w+\})/).map((part) => {
+      const [, letter, name] = part.match(/^(.*)\{(\w+)\}$/) ?? [];
+      return name ? html("span", { class: "lt-together" }, letter, sliders[name]()) : part;
+    }));
   }
 
   const handles = data.names.map((name, k) => {
