@@ -46,6 +46,8 @@ def table(match):
             head.pop().decompose()
     for cell in tree.thead.find_all("th", string=True):
         cell.string = re.sub(r" ([/=]) ", "\xa0\\1\xa0", cell.string)
+    for cell in tree.tbody.find_all(["th", "td"], string=re.compile(r"^\+ ")):
+        cell.string = f"+\xa0{cell.string[2:]}"
     last = head[-1].find_all("th")
     for cells in zip(*rows, strict=True):
         if max(len(cell.get_text()) for cell in cells) > 40:
