@@ -7,7 +7,7 @@
     python3 start.py picture     draw the picture of README and book again from the records
 
 All share one environment, .venv, which is made once and again only when pyproject.toml
-or Python changed. Outside this folder only caches are written (of uv, pip and matplotlib).
+or Python changed. Outside this folder only caches and IPython's profile are written.
 """
 
 from __future__ import annotations

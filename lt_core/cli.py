@@ -176,7 +176,9 @@ def reproduce(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="default: the data set's; beside another no published number stands"),
+        typer.Option(
+            help="default: the table's or the data set's; with another no published number is shown"
+        ),
     ] = None,
     override: Annotated[
         list[str] | None,
@@ -330,8 +332,8 @@ def merge(
     from lt_core.runs import merging
     from lt_core.runs import records as record_files
 
-    for place in (*sources, store) if records is not None else ():  # before anything is copied
-        record_files.compare(runs.load(place), records, place)
+    if records is not None:
+        record_files.check(records, (*sources, store))  # before anything is copied
     added, known = merging.merge(sources, store)
     print(f"{added} runs added to {store}, {known} were there already")
     if records is not None:
@@ -350,7 +352,7 @@ def book(
     only: Annotated[
         str | None,
         typer.Option(
-            help="comma-separated; other pages show their last output if it is fresh, else code"
+            help="notebooks to execute, comma-separated; others show output that is fresh, or code"
         ),
     ] = None,
 ) -> None:

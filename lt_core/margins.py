@@ -40,7 +40,7 @@ def measured(loss: LongTailLoss, **draws: torch.Tensor) -> np.ndarray:
     if not torch.allclose(p.diagonal(), value.detach().neg().exp(), atol=1e-9):
         raise ConfigError(
             f"loss: the gradient of {type(loss).__name__} is not that of a margin alone; expected "
-            "a softmax form whose samples are not weighted: switch the weight off"
+            "a softmax form whose samples are not weighted"
         )
     log_p = p.log()
     return (log_p - log_p.diagonal()[:, None]).numpy()

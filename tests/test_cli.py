@@ -64,9 +64,9 @@ def test_every_command_shows_an_example_of_options_that_exist(call, command):
         ("reproduce table1 --direct --methods sofmax", 2, "did you mean 'softmax'?"),
         ("reproduce table1 --direct --methods ,", 2, "methods: expected at least one, got ','"),
         ("reproduce table3 --methods icb[intra,urra]", 2, "did you mean 'icb[intra,ura]'?"),
-        ("reproduce all --dataset digits", 2, "unknown data set of the tables 'digits'"),
-        ("reproduce wanted --dataset digits", 2, "unknown data set of the tables 'digits'"),
-        ("reproduce all --methods icb", 2, "methods: 'all' is every run of the tables"),
+        ("reproduce all --dataset digits", 2, "unknown data set of 'all' 'digits'"),
+        ("reproduce wanted --dataset digits", 2, "unknown data set of 'all' 'digits'"),
+        ("reproduce all --methods icb", 2, "methods: 'all' is a list of runs that is fixed"),
         ("reproduce all --output x.ipynb", 2, "output: 'all' has no notebook"),
         ("reproduce table1 --direct --shard 3/2", 2, "shard: expected I/N"),
         ("reproduce table1 --shard 1/2", 2, "shard '1/2': only with --direct"),
@@ -96,6 +96,7 @@ def test_every_command_shows_an_example_of_options_that_exist(call, command):
         ("doctor --device GPU", 2, "a GPU is called cuda"),
         ("book --jobs -1", 2, "jobs: expected 1 to 1024, got -1"),
         ("book --only ,", 2, "names separated by commas, got ','"),
+        ("book", 2, "no _toc.yml"),
     ],
 )
 def test_bad_input_is_one_line_that_names_it_and_an_exit_code(
@@ -109,7 +110,7 @@ def test_bad_input_is_one_line_that_names_it_and_an_exit_code(
     assert lines[0].startswith("lt-core: ")
     assert message in lines[0]
     assert out == ""
-    assert not list(tmp_path.rglob(RESULT))
+    assert not list(tmp_path.iterdir())  # not even a lock
 
 
 @pytest.mark.parametrize("command", [f"run {TINY} --store", "merge good --store"])
@@ -320,21 +321,34 @@ def test_a_notebook_of_the_checkout_is_no_place_for_an_output(call, tmp_path):
     assert (code, out, len(lines)) == (2, "", 1)
     assert f"output {place}: " in lines[0]
     assert place.read_bytes() == before
-    assert not list(tmp_path.glob("*/checkpoint"))
+    assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("place", ["classes", "folder"])
+def test_a_merge_whose_records_cannot_be_written_copies_nothing(call, tmp_path, place):
+    add_run(tmp_path / "there", "a")
+    file = tmp_path / {"classes": "table_classes.csv", "folder": "table"}[place]
+    file.write_text("no,records\n")
+    table = tmp_path / "table.csv" if place == "classes" else file / "table.csv"
+    before = files(tmp_path)
+    code, out, _ = call(f"merge {tmp_path}/there --store {tmp_path}/here --records {table}")
+    assert (code, out) == (6, "")
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("number", ["top1", "top1_best"])
 @pytest.mark.parametrize("place", ["there", "here"])
-def test_a_merge_that_contradicts_the_records_copies_nothing(call, tmp_path, place):
+def test_a_merge_that_contradicts_the_records_copies_nothing(call, tmp_path, place, number):
     add_run(tmp_path / "old", place)
     records.write(tmp_path / "old", tmp_path / "table.csv")
-    add_run(tmp_path / "there", "there", top1=51.0)
-    add_run(tmp_path / "here", "here", top1=51.0)
+    add_run(tmp_path / "there", "there", **{number: 51.0})
+    add_run(tmp_path / "here", "here", **{number: 51.0})
     before = files(tmp_path)
     code, out, err = call(
         f"merge {tmp_path}/there --store {tmp_path}/here --records {tmp_path}/table.csv"
     )
     assert (code, out) == (6, "")
-    assert f"run {place}: top1 is 60.0 in" in err[0]
+    assert f"run {place}: {number} is 60.0 in" in err[0]
     assert "nothing was written" in err[0]
     assert files(tmp_path) == before
 

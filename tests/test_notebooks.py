@@ -125,6 +125,7 @@ def test_its_figures_fit_a_phone(path):
     widths = [float(re.search(r'<svg [^>]*?width="([\d.]+)pt"', each)[1]) for each in drawings]
     assert max(widths, default=0) <= 329, widths
     texts = [re.findall(r"scale\((0\.\d+) -0\.\d+\)", each) for each in drawings]  # glyph by glyph
+    assert all(texts)
     assert min((100 * float(size) for text in texts for size in text), default=9) >= 8.5
 
 

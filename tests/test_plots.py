@@ -281,7 +281,7 @@ def test_difference_intervals_have_a_row_per_method_the_first_on_top():
 def test_differences_have_a_panel_each_and_none_no_figure():
     table = pd.DataFrame({"difference": [2.0], "low": [1.0], "high": [3.0]}, index=["icb"])
     figure = plots.ranked_differences({"a": table, "b": table}, "softmax")
-    titles = [f"{name}\n1 of 1 intervals above softmax, each by itself" for name in "ab"]
+    titles = [f"{name}\n1 of 1 intervals above softmax, each for itself" for name in "ab"]
     assert [ax.get_title(loc="left") for ax in figure.axes] == titles
     assert plots.ranked_differences({}, "softmax") is None
 

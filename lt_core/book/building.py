@@ -60,6 +60,8 @@ def build(
     """
     root = Path(root).resolve()
     work = root / (work or "_run")
+    _notebook_names(root)  # what can be refused is refused before hours of work
+    book_pages.refuse_to_replace(root / out / "html")
     work.mkdir(parents=True, exist_ok=True)
     try:
         # Two builds at once would put their pages together in one folder.

@@ -80,7 +80,7 @@ def run(
     """
     path, output = Path(path), Path(output)
     declared = parameters_of(path)
-    _refuse_to_replace(output, path)
+    refuse_to_replace(output, path)
     given = parameters_cell.check(declared, parameters or {}, path.name)
     resolved = {name: parameter.default for name, parameter in declared.items()} | given
     content = path.read_bytes()  # once: what is executed is what the hash is of
@@ -173,7 +173,7 @@ def _words_for(notebook: str, dataset: object) -> str:
     return json.dumps(changed)
 
 
-def _refuse_to_replace(output: Path, source: Path) -> None:
+def refuse_to_replace(output: Path, source: Path) -> None:
     """Refuse an output that would replace what no execution wrote, such as its own source.
 
     An execution replaces the files beside its output, and the output itself once it has finished.

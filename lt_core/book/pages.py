@@ -116,6 +116,12 @@ def _figure_and_words(cell: nbformat.NotebookNode) -> list[nbformat.NotebookNode
     return [cell]
 
 
+def refuse_to_replace(html: Path) -> None:
+    """A folder that holds something else than a book is not deleted."""
+    if os.path.lexists(html) and not (html / "searchindex.js").exists():
+        raise BookError(f"{html}: is there and is no book; move it away or give another --out")
+
+
 def render(work: Path, html: Path) -> Path:
     """Run jupyter-book with warnings as errors and put its pages in place of the old ones."""
     built = work / "_build"
@@ -140,9 +146,7 @@ def render(work: Path, html: Path) -> Path:
         raise BookError(
             f"the book has {len(problems)} problems, all in {work}/build.log:\n  {shown}"
         )
-    # A folder that holds something else is not deleted.
-    if os.path.lexists(html) and not (html / "searchindex.js").exists():
-        raise BookError(f"{html}: is there and is no book; move it away or give another --out")
+    refuse_to_replace(html)
     # The pages may have to be copied from another disk: beside the old ones, then in their place.
     new, old = (html.with_name(f".{html.name}.{which}") for which in ("new", "old"))
     with reported(html, "out"):

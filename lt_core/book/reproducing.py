@@ -27,7 +27,7 @@ def through_notebook(
 
     ``request`` says which part of the table (arguments of :func:`lt_core.tables.plan`),
     ``resources`` how it is made (arguments of :func:`lt_core.training.reproduce`).
-    ``"all"`` spans the tables and has no notebook: :func:`directly` trains its runs.
+    ``"all"`` spans several tables and has no notebook: :func:`directly` trains its runs.
     """
     if table == "all":
         if output is not None:
@@ -46,9 +46,10 @@ def through_notebook(
     missing, _ = missing_runs({config.key: config for config in plan}, place)
     if resources.get("engine") != "ray":  # whose nodes have data of their own
         check_data(missing, resources.get("data_root"), resources.get("download", False))
-    place.prepare()
     path = notebook_path()
     output = Path(store) / f"{path.stem}_{table}.ipynb" if output is None else Path(output)
+    notebooks.refuse_to_replace(output, path)
+    place.prepare()
     given = {
         "table": table,
         **request,
@@ -111,7 +112,7 @@ def notebook_path() -> Path:
 def _every(request: Mapping) -> list[RunConfig]:
     for name in request:
         if name in ("imbalance_factors", "methods", "overrides", "holdout"):
-            raise ConfigError(f"{name}: 'all' is every run of the tables; leave it out")
+            raise ConfigError(f"{name}: 'all' is a list of runs that is fixed; leave it out")
     return tables.plan_all(**request)
 
 

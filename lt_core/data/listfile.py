@@ -89,7 +89,7 @@ def on_disk(
 
 
 def cut(listed: Dataset, factor: float, seed: int) -> Dataset:
-    """Keep at most ``factor`` times the images of the smallest class, of smaller classes all.
+    """Keep at most ``factor`` times the images of the smallest class; classes with fewer keep all.
 
     ``seed`` draws the images that are kept. The poster's Table 2 has ImageNet-LT at a factor of
     100, which is not its own, and does not say how it was cut: this is our choice.

@@ -52,7 +52,7 @@ class CategoryDensity(nn.Module, abc.ABC):
     1. The raw weight is divided by the mean of the raw weights remembered, which follows the
        category while it learns. A sample is part of that mean: at a memory of 1, a sample
        alone in its batch is 63 % of it, which pulls its weight towards 1 and, under adaptive
-       bins, the mean weight of such a category to .6 to .9.
+       bins, the mean weight of such a category below 1 (to .4 where most g are near 0).
     2. So the result is divided by its own mean over :data:`LONG_MEMORY` samples, in which
        one sample matters little. Its batch counts half there, and in full from the next batch
        on: a sample that counts in full beside others that have faded would, to a smaller

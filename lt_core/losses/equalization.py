@@ -79,9 +79,8 @@ class Equalization(DrawingLoss):
 
     Notes
     -----
-    Defaults: a class is rare if its share is below ``threshold``; None is ``.5 / C``.
-    ``ignore_probability`` .9 is that of BagofTricks-LT and lt-project, whose thresholds (.05 for
-    CIFAR-10, .005 for CIFAR-100 at factor 100) are just these.
+    Defaults: ``ignore_probability`` .9 is that of BagofTricks-LT and lt-project, whose thresholds
+    (.05 for CIFAR-10, .005 for CIFAR-100 at factor 100) are the default one.
 
     Examples
     --------

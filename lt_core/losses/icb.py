@@ -131,10 +131,10 @@ class ICB(LongTailLoss):
     How near the mean weight of a category comes to 1 was measured on stationary streams (all
     densities, memories from 1 to 2,000, from the first sample on, whether a batch holds 16 samples
     of the category or one batch in five holds one): .97 to 1.01 over 1,000 samples and .92 to 1.04
-    over the first 200; .98 to 1.00 over 200 at the default density and memory. With adaptive bins
-    and a memory of 20 and more it falls to .8 and less where nearly every g is 0 (to .4 over the
-    first 200 where 99.5 % are). While g moves to 0 in the course of training,
-    the weight follows with the memory.
+    over the first 200; .98 to 1.00 over 200 at the default density and memory. Where
+    nearly every g is 0, and with a memory of 20 and more, adaptive bins fall to .8 and less (to .4
+    over the first 200 where 99.5 % are), the other densities to .9. While g moves
+    to 0 in the course of training, the weight follows with the memory.
 
     Examples
     --------

@@ -60,14 +60,14 @@ def seesaw(
 def log_factors(
     logits: Tensor, target: Tensor, seen: Tensor, *, p: float, q: float, eps: float
 ) -> Tensor:
-    r"""``log w[y, j]`` up to a constant per row, which softmax ignores, ``(N, C)``.
+    r"""``log h[y, j]`` up to a constant per row, which softmax ignores, ``(N, C)``.
 
     As :math:`\log \hat p_j - \log \hat p_y = z_j - z_y`, everything stays in log space:
     :math:`\log \min(1, R_j / R_y)` is written as :math:`\min(\log R_j, \log R_y)`, and the second
     factor likewise. Both work in place: memory traffic is what this loss costs.
     """
     index = target.unsqueeze(1)
-    log_counts = torch.xlogy(p, seen.clamp_min(1)).to(logits.dtype)  # p log N
+    log_counts = torch.xlogy(p, seen.clamp_min(1)).to(logits.dtype)  # p log R
     factors = log_counts.clamp_max(log_counts.take(index))
     if q:
         log_scores = logits.log_softmax(dim=1)

@@ -256,7 +256,7 @@ def ranked_differences(panels: Mapping[str, pd.DataFrame], baseline: str) -> Fig
     for ax, (title, table) in zip(axes[:, 0], panels.items(), strict=True):
         difference_intervals(ax, table, baseline)
         above = f"{(table['low'] > 0).sum()} of {len(table)} intervals above {baseline}"
-        ax.set_title(f"{plain(title)}\n{above}, each by itself")
+        ax.set_title(f"{plain(title)}\n{above}, each for itself")
         ax.label_outer()
     return figure
 

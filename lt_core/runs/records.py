@@ -19,6 +19,7 @@ import pandas as pd
 import lt_core
 from lt_core.errors import StoreError
 from lt_core.runs import environment
+from lt_core.runs.merging import CIRCUMSTANCES
 from lt_core.runs.store import NUMBERS, Run, Store, read_bytes, reported, scan
 
 #: What a record must hold for a table to count it.
@@ -80,8 +81,7 @@ def write(store: str | os.PathLike, path: str | os.PathLike) -> int:
     """Write the records of all runs of ``store`` that count; rows already in ``path`` stay.
 
     Returns the number of records; :func:`of_store` names the runs that do not count. Raises
-    StoreError where a row of ``path`` and a run of the store have one key and different
-    accuracies.
+    StoreError where a row of ``path`` and a run of the store have one key and different numbers.
     """
     path = Path(path)
     found, set_aside = scan(store)
@@ -90,7 +90,7 @@ def write(store: str | os.PathLike, path: str | os.PathLike) -> int:
         reason = "".join(f": {reason}" for reason in results.runs.attrs["set_aside"][:1])
         raise StoreError(f"{store}: holds no finished run; expected a store of runs{reason}")
     _validated(results.runs, store)
-    compare(results.runs, path, store)
+    _compare(results.runs, path, store)
     # The runs last: a process killed in between leaves no run without its other rows.
     frames = {beside(path, name): getattr(results, name) for name in ("classes", "history")}
     frames[path] = results.runs
@@ -106,15 +106,31 @@ def write(store: str | os.PathLike, path: str | os.PathLike) -> int:
     return len(frames[path])
 
 
-def compare(found: pd.DataFrame, path: str | os.PathLike, store: str | os.PathLike) -> None:
-    """StoreError where a row of ``path`` and one ``found`` in ``store`` contradict each other."""
-    if os.path.exists(path) and len(found):
-        both = read(path).merge(found, on="key", suffixes=("_old", ""))
-        differ = both[(both["top1_old"] - both["top1"]).abs() > 1e-9]
+def check(path: str | os.PathLike, stores: Sequence[str | os.PathLike | Store]) -> None:
+    """Raise the StoreError that writing the records of ``stores`` to ``path`` would raise."""
+    path = Path(path)
+    for name in ("classes", "history"):
+        if os.path.exists(beside(path, name)):
+            _parsed(beside(path, name))
+    for store in stores:
+        _compare(_results(*scan(store)).runs, path, store)
+    with reported(path, "records"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _compare(found: pd.DataFrame, path: Path, store: str | os.PathLike | Store) -> None:
+    """StoreError where a number of a run in ``path`` is another in what a store holds."""
+    if not os.path.exists(path) or found.empty:
+        return
+    old, new = (frame.set_index("key") for frame in (read(path), found))
+    numbers = new.select_dtypes("number").columns.intersection(old.columns)
+    for name in sorted(numbers.difference(CIRCUMSTANCES), key=lambda name: name != "top1"):
+        both = pd.DataFrame({"old": old[name], "new": new[name]}).dropna()
+        differ = both[(both["old"] - both["new"]).abs() > 1e-9]
         if len(differ):
             raise StoreError(
-                f"run {differ['key'].iloc[0]}: top1 is {differ['top1_old'].iloc[0]} in {path} and "
-                f"{differ['top1'].iloc[0]} in {store}; nothing was written"
+                f"run {differ.index[0]}: {name} is {differ['old'].iloc[0]} in {path} and "
+                f"{differ['new'].iloc[0]} in {store}; nothing was written"
             )
 
 

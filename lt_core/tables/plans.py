@@ -258,5 +258,5 @@ def plan_all(
             if dataset in (None, config.dataset):
                 configs.setdefault(config.key, config)
     if not configs:
-        raise unknown("data set of the tables", dataset, known)
+        raise unknown("data set of 'all'", dataset, known)
     return list(configs.values())

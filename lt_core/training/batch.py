@@ -98,7 +98,7 @@ def reproduce(
 
     ``engine="ray"`` trains on the nodes of a Ray cluster instead (:mod:`.cluster`): each run
     takes ``gpus_per_run`` of a GPU (default: one, where there are any), a CPU, and one more for
-    each of its workers; ``processes`` and ``pack`` mean nothing.
+    each of ``workers`` if you give their number; ``processes`` and ``pack`` mean nothing.
 
     Raises :class:`~lt_core.errors.Unfinished` when runs remain for another call,
     :class:`~lt_core.errors.TrainingError` when runs failed, after all others were made; its

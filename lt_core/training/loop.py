@@ -168,6 +168,7 @@ def train(
         if store.is_finished(config.key):
             return read_run(store.directory(config.key)) if ranks.mine() == 0 else None
         images = Images(device, data_root, download, workers, damaged)
+        images.train(config)  # what is wrong with the data is found before the store is touched
         with settings(device, deterministic):
             steps = train_in_steps(config, store, images, deadline=deadline, report=report)
             while True:

@@ -227,6 +227,7 @@ def test_a_page_with_a_warning_means_no_book_however_often_it_is_built(root):
     (root / "book/index.md").write_text("# Home\n\nSee {doc}`nowhere` and {cite}`nobody`.\n")
     (root / "_build/html").mkdir(parents=True)
     (root / "_build/html/old").write_text("the last good book")
+    (root / "_build/html/searchindex.js").write_text("")
     for _ in range(2):
         with pytest.raises(book.BookError, match=r"book/index\.md:3.*nowhere") as caught:
             book.build(root)
@@ -311,6 +312,14 @@ def test_only_a_book_is_replaced_by_a_book(tmp_path, monkeypatch, old):
         assert (html / "index.html").read_text() == old
     else:
         assert book_pages.render(tmp_path / "work", html).read_text() == "new"
+
+
+def test_what_is_no_book_is_refused_before_a_notebook_is_executed(root):
+    (root / "_build/html").mkdir(parents=True)
+    (root / "_build/html/index.html").write_text("my page")
+    with pytest.raises(book.BookError, match="_build/html: is there and is no book; move it"):
+        book.build(root)
+    assert not (root / "_run").exists()
 
 
 def test_two_processes_do_not_build_one_book(root):

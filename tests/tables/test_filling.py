@@ -240,7 +240,7 @@ def test_the_runs_of_all_tables_need_no_notebook(made, tmp_path):
 
 @pytest.mark.parametrize("dataset", ["digits", "tinyimagenet", "cifar_10"])
 def test_data_that_nothing_wants_are_refused(made, tmp_path, dataset):
-    with pytest.raises(ConfigError, match="unknown data set of the tables"):
+    with pytest.raises(ConfigError, match="unknown data set of 'all'"):
         reproducing.directly("all", {"dataset": dataset}, tmp_path)
     assert made == []
 
