@@ -91,11 +91,17 @@ def class_profile(ax: Axes, class_counts: Sequence[int], small: bool = False) ->
     ax.plot(rank, counts, ":", color="0.62", linewidth=1)
     ax.scatter(rank, counts, color=rank_colors(len(counts)), s=8 if len(counts) < 50 else 2)
     ax.set(yscale="log", xlabel="class rank", ylabel="training images")
-    ax.set_ylim(min(0.7, 0.7 * counts[-1]), counts[0] * (30 if small else 4))
+    lowest, used = min(0.7, 0.7 * counts[-1]), 0.54 if small else 0.85  # names above
+    ax.set_ylim(lowest, lowest * (counts[0] / lowest) ** (1 / used))
     middles = []
     for number, (name, first, last) in enumerate(_group_ranges(counts)):
-        height = counts[0] * (12 if small and number % 2 else 3 if small else 2.2)
-        at = {"ha": "center", "va": "center", "fontsize": 8.5}
+        height = (0.69, 0.91)[number % 2] if small else 0.93  # of the axes
+        at = {
+            "ha": "center",
+            "va": "center",
+            "fontsize": 8.5,
+            "transform": ax.get_xaxis_transform(),
+        }
         at["bbox"] = {"facecolor": "white", "linewidth": 0, "pad": 0.5}  # over the borders
         ax.text((first + last) / 2, height, name, **at)
         middles.append((first + last) / 2)
@@ -145,7 +151,7 @@ def accuracy_by_class_rank(
     rows = math.ceil((len(others) + 2) / 3)
     columns = math.ceil((len(others) + 2) / rows)
     figure, axes = plt.subplots(
-        rows, columns, figsize=(4.5, 0.4 + 1.3 * rows), squeeze=False, sharex=True
+        rows, columns, figsize=(4.5, 0.4 + 1.4 * rows), squeeze=False, sharex=True
     )
     panels, heads = axes.flat[2 : 2 + len(others)], []
     for ax in (axes.flat[1], *axes.flat[2 + len(others) :]):

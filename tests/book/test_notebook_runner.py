@@ -335,7 +335,7 @@ def test_killed_around_every_operation_its_output_is_known_as_its_own(tmp_path, 
             with contextlib.suppress(Killed):
                 assert process._execute(job) == 0
         for _ in range(2):
-            notebooks._refuse_to_replace(output, source)
+            notebooks.refuse_to_replace(output, source)
             assert notebooks.finished(output)["output_sha256"] == sha256(output)
             with monkeypatch.context() as patched:
                 patched.setattr(process, "_papermill", lambda *_: {"type": "E", "message": "no"})
