@@ -80,7 +80,7 @@ class Equalization(DrawingLoss):
     Notes
     -----
     Defaults: ``ignore_probability`` .9 is that of BagofTricks-LT and lt-project, whose thresholds
-    (.05 for CIFAR-10, .005 for CIFAR-100 at factor 100) are the default one.
+    (.05 for CIFAR-10, .005 for CIFAR-100 at factor 100) are what None gives.
 
     Examples
     --------

@@ -70,7 +70,10 @@ def end_labels(ax: Axes, x: float, heights: Mapping[str, float]) -> None:
     at = ax.transData.transform([(x, height) for height in heights.values()])
     size = plt.rcParams["legend.fontsize"]
     inches = ax.get_position().height * ax.figure.get_figheight()
-    places = moved_apart(ax.transAxes.inverted().transform(at)[:, 1], 1.25 * size / 72 / inches)
+    text = size / 72 / inches  # a line's height, as a share of the axes
+    edge = 0.3 * text  # or a label at the border would reach far beyond it
+    ends = (ax.transAxes.inverted().transform(at)[:, 1] - edge) / (1 - 2 * edge)
+    places = edge + (1 - 2 * edge) * moved_apart(ends, 1.25 * text / (1 - 2 * edge))
     for (label, height), place in zip(heights.items(), places, strict=True):
         ax.annotate(
             plain(label),
